@@ -1,0 +1,285 @@
+#include "alignfs/base/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <string_view>
+
+#include "alignfs/base/log.h"
+
+namespace alignfs {
+namespace {
+
+constexpr std::uint32_t kMaxAlign = 64 * 1024;
+constexpr unsigned kMaxThreads = 256;
+constexpr std::size_t kMaxEvents = 1 << 20;
+
+/// What was given, as opposed to what is a default: some options make sense only beside others.
+struct Given {
+  bool enforce = false;
+  bool mem_align = false;
+};
+
+struct Parser {
+  MountOptions options;
+  Given given;
+};
+
+/// Takes the value and stores it; false if the value is not one of `takes`.
+using Setter = std::function<bool(Parser&, std::string_view value)>;
+
+struct Spec {
+  std::string_view name;
+  std::string_view takes;  ///< "" for a flag, which takes no value
+  Setter set;
+};
+
+template <typename Number>
+std::optional<Number> parse_number(std::string_view text, Number low, Number high) {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  if (number < low || number > high) return std::nullopt;
+  return number;
+}
+
+bool set_power(std::optional<std::uint32_t>& field, std::string_view value, std::uint32_t low) {
+  if (value == "auto") {
+    field.reset();
+    return true;
+  }
+  const auto number = parse_number<std::uint32_t>(value, low, kMaxAlign);
+  if (!number || !is_power_of_two(*number)) return false;
+  field = number;
+  return true;
+}
+
+bool set_seconds(double& field, std::string_view value) {
+  const auto number = parse_number<double>(value, 0, 1e9);
+  if (number) field = *number;
+  return number.has_value();
+}
+
+template <typename Value>
+bool set_word(Value& field, std::string_view value,
+              std::initializer_list<std::pair<std::string_view, Value>> words) {
+  const auto* word = std::find_if(words.begin(), words.end(),
+                                  [&](const auto& entry) { return entry.first == value; });
+  if (word == words.end()) return false;
+  field = word->second;
+  return true;
+}
+
+/// An option of the kernel, of mount(8) or of fusermount3, handed on as it stands.
+Setter pass_on(std::string_view name) {
+  return [name](Parser& parser, std::string_view) {
+    parser.options.fuse.emplace_back(name);
+    return true;
+  };
+}
+
+Setter ignore() {
+  return [](Parser&, std::string_view) { return true; };
+}
+
+const std::vector<Spec>& specs() {
+  using Options = MountOptions;
+  static const std::vector<Spec> table = [] {
+    std::vector<Spec> specs = {
+        {"mode", "direct",
+         [](Parser&, std::string_view value) { return value == "direct"; }},
+        {"unaligned", "bounce, split or reject",
+         [](Parser& parser, std::string_view value) {
+           return set_word<Options::Unaligned>(parser.options.unaligned, value,
+                                               {{"bounce", Options::Unaligned::bounce},
+                                                {"split", Options::Unaligned::split},
+                                                {"reject", Options::Unaligned::reject}});
+         }},
+        {"enforce", "all or odirect",
+         [](Parser& parser, std::string_view value) {
+           parser.given.enforce = true;
+           return set_word<Options::Enforce>(
+               parser.options.enforce, value,
+               {{"all", Options::Enforce::all}, {"odirect", Options::Enforce::odirect}});
+         }},
+        {"align", "auto or a power of two from 512 to 65536",
+         [](Parser& parser, std::string_view value) {
+           return set_power(parser.options.alignment.block, value, 512);
+         }},
+        {"mem_align", "auto, off or a power of two from 1 to 65536",
+         [](Parser& parser, std::string_view value) {
+           parser.given.mem_align = true;
+           if (value == "off") {
+             parser.options.alignment.memory = 0;
+             return true;
+           }
+           return set_power(parser.options.alignment.memory, value, 1);
+         }},
+        {"require_direct", "",
+         [](Parser& parser, std::string_view) { return parser.options.require_direct = true; }},
+        {"dsync", "", [](Parser& parser, std::string_view) { return parser.options.dsync = true; }},
+        {"threads", "auto or a number from 1 to 256",
+         [](Parser& parser, std::string_view value) {
+           parser.options.threads.reset();
+           if (value == "auto") return true;
+           parser.options.threads = parse_number<unsigned>(value, 1, kMaxThreads);
+           return parser.options.threads.has_value();
+         }},
+        {"events", "a number from 1 to 1048576",
+         [](Parser& parser, std::string_view value) {
+           const auto number = parse_number<std::size_t>(value, 1, kMaxEvents);
+           if (number) parser.options.events = *number;
+           return number.has_value();
+         }},
+        {"control", "on or off",
+         [](Parser& parser, std::string_view value) {
+           return set_word<bool>(parser.options.control, value, {{"on", true}, {"off", false}});
+         }},
+        {"log_level", "trace, debug, info, warn, error, critical or off",
+         [](Parser& parser, std::string_view value) {
+           parser.options.log_level = value;
+           return is_log_level(parser.options.log_level);
+         }},
+        {"log_file", "the absolute path of a file",
+         [](Parser& parser, std::string_view value) {
+           parser.options.log_file = value;
+           return value.starts_with('/');
+         }},
+        {"attr_timeout", "seconds",
+         [](Parser& parser, std::string_view value) {
+           return set_seconds(parser.options.attr_timeout, value);
+         }},
+        {"entry_timeout", "seconds",
+         [](Parser& parser, std::string_view value) {
+           return set_seconds(parser.options.entry_timeout, value);
+         }},
+        {"ro", "",
+         [](Parser& parser, std::string_view) {
+           parser.options.fuse.emplace_back("ro");
+           return parser.options.read_only = true;
+         }},
+        {"rw", "",
+         [](Parser& parser, std::string_view) {
+           std::erase(parser.options.fuse, "ro");
+           parser.options.read_only = false;
+           return true;
+         }},
+        {"allow_other", "",
+         [](Parser& parser, std::string_view) {
+           parser.options.fuse.emplace_back("allow_other");
+           return parser.options.allow_other = true;
+         }},
+        {"fsname", "a name",
+         [](Parser& parser, std::string_view value) {
+           parser.options.fuse.push_back(fmt::format("fsname={}", value));
+           return !value.empty();
+         }},
+    };
+    for (const auto* name : {"allow_root", "auto_unmount", "suid", "nosuid", "dev", "nodev", "exec",
+                             "noexec", "atime", "noatime", "sync", "async", "dirsync"}) {
+      specs.push_back({name, "", pass_on(name)});
+    }
+    // default_permissions is always on; the others are words of fstab that mean nothing to us.
+    for (const auto* name : {"default_permissions", "defaults", "auto", "noauto", "user", "nouser",
+                             "users", "nofail", "_netdev", "relatime", "norelatime"}) {
+      specs.push_back({name, "", ignore()});
+    }
+    return specs;
+  }();
+  return table;
+}
+
+/// One option: sets it, or says in one line what is wrong with it.
+std::string apply_option(Parser& parser, std::string_view option) {
+  if (option.empty() || option.starts_with("x-") || option.starts_with("comment=")) return {};
+  const auto equals = option.find('=');
+  const auto name = option.substr(0, equals);
+  const auto spec = std::find_if(specs().begin(), specs().end(),
+                                 [&](const Spec& entry) { return entry.name == name; });
+  if (spec == specs().end()) {
+    return fmt::format("unknown option '{}' (see docs/options.md or alignfs -h)", name);
+  }
+  if (spec->takes.empty() && equals != option.npos) {
+    return fmt::format("option '{}' takes no value", name);
+  }
+  if (!spec->takes.empty() && equals == option.npos) {
+    return fmt::format("option '{}' needs a value: {}", name, spec->takes);
+  }
+  const auto value = equals == option.npos ? std::string_view{} : option.substr(equals + 1);
+  if (!spec->set(parser, value)) {
+    return fmt::format("option '{}' does not take '{}': it takes {}", name, value, spec->takes);
+  }
+  return {};
+}
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> options(1);
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (list[i] == '\\' && i + 1 < list.size()) {
+      options.back() += list[++i];
+    } else if (list[i] == ',') {
+      options.emplace_back();
+    } else {
+      options.back() += list[i];
+    }
+  }
+  return options;
+}
+
+std::string check_combination(const Parser& parser) {
+  const bool strict = parser.options.unaligned == MountOptions::Unaligned::reject;
+  if (parser.given.enforce && !strict) {
+    return "option 'enforce' is used by unaligned=reject alone: add that, or leave 'enforce' out";
+  }
+  if (parser.given.mem_align && !strict) {
+    return "option 'mem_align' is used by unaligned=reject alone: add that, or leave 'mem_align' "
+           "out";
+  }
+  return {};
+}
+
+std::string power_name(const std::optional<std::uint32_t>& value) {
+  if (!value) return "auto";
+  return *value == 0 ? "off" : std::to_string(*value);
+}
+
+}  // namespace
+
+ParsedOptions parse_mount_options(const std::vector<std::string>& arguments) {
+  Parser parser;
+  for (const auto& argument : arguments) {
+    for (const auto& option : split(argument)) {
+      if (auto complaint = apply_option(parser, option); !complaint.empty()) {
+        return {{}, std::move(complaint)};
+      }
+    }
+  }
+  return {parser.options, check_combination(parser)};
+}
+
+std::vector<std::pair<std::string, std::string>> list_options(const MountOptions& options) {
+  const auto on_off = [](bool value) { return std::string(value ? "on" : "off"); };
+  static constexpr const char* kUnaligned[] = {"bounce", "split", "reject"};
+  static constexpr const char* kEnforce[] = {"all", "odirect"};
+  return {
+      {"mode", "direct"},
+      {"unaligned", kUnaligned[int(options.unaligned)]},
+      {"enforce", kEnforce[int(options.enforce)]},
+      {"align", power_name(options.alignment.block)},
+      {"mem_align", power_name(options.alignment.memory)},
+      {"require_direct", on_off(options.require_direct)},
+      {"dsync", on_off(options.dsync)},
+      {"threads", options.threads ? std::to_string(*options.threads) : "auto"},
+      {"events", std::to_string(options.events)},
+      {"control", on_off(options.control)},
+      {"log_level", options.log_level},
+      {"log_file", options.log_file},
+      {"attr_timeout", fmt::format("{}", options.attr_timeout)},
+      {"entry_timeout", fmt::format("{}", options.entry_timeout)},
+      {"fuse", fmt::format("{}", fmt::join(options.fuse, ","))},
+  };
+}
+
+}  // namespace alignfs

@@ -1,0 +1,31 @@
+#include "alignfs/base/task.h"
+
+namespace alignfs {
+namespace {
+
+struct Queue {
+  bool in_scope = false;
+  std::deque<std::coroutine_handle<>> ready;
+};
+thread_local Queue queue;
+
+}  // namespace
+
+ReadyQueue::Scope::Scope() : outermost_(!queue.in_scope) { queue.in_scope = true; }
+
+ReadyQueue::Scope::~Scope() {
+  if (!outermost_) return;
+  while (!queue.ready.empty()) {
+    const auto handle = queue.ready.front();
+    queue.ready.pop_front();
+    handle.resume();
+  }
+  queue.in_scope = false;
+}
+
+void ReadyQueue::schedule(std::coroutine_handle<> handle) {
+  const Scope scope;
+  queue.ready.push_back(handle);
+}
+
+}  // namespace alignfs

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "alignfs/align/geometry.h"
+
+namespace alignfs {
+
+/// A mount's `-o` options, checked. Every field is a line of docs/options.md.
+struct MountOptions {
+  /// What becomes of a request that O_DIRECT would refuse.
+  enum class Unaligned { bounce, split, reject };
+  /// Whom `unaligned=reject` judges: everybody, or only files opened with O_DIRECT.
+  enum class Enforce { all, odirect };
+
+  Unaligned unaligned = Unaligned::bounce;
+  Enforce enforce = Enforce::all;
+  AlignmentOptions alignment;
+  bool require_direct = false;
+  bool dsync = false;
+  /// Worker threads; nullopt is auto.
+  std::optional<unsigned> threads;
+  /// Events the ring keeps.
+  std::size_t events = 1024;
+  /// The .alignfs directory and the user.alignfs.* xattrs.
+  bool control = true;
+  std::string log_level = "info";
+  /// Empty: stderr in the foreground, syslog as a daemon.
+  std::string log_file;
+  /// Seconds the kernel may trust an attribute, an entry.
+  double attr_timeout = 1.0;
+  double entry_timeout = 1.0;
+
+  bool read_only = false;
+  bool allow_other = false;
+  /// Options for the kernel and fusermount3, as they were given: "ro", "noexec", "allow_other".
+  std::vector<std::string> fuse;
+};
+
+/// Outcome of parsing: options, or one line that names the wrong one and the values it takes.
+struct ParsedOptions {
+  MountOptions options;
+  std::string complaint;  ///< empty if all is well
+};
+
+/// Parses what followed each `-o`, in order; a later value wins. A backslash keeps the next
+/// character, as in mount(8), so that a comma may stand in a file name.
+ParsedOptions parse_mount_options(const std::vector<std::string>& arguments);
+
+/// name=value of every option in force, in the order of docs/options.md.
+std::vector<std::pair<std::string, std::string>> list_options(const MountOptions& options);
+
+}  // namespace alignfs
