@@ -1,0 +1,112 @@
+#include "alignfs/file/direct_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "alignfs/io/probe.h"
+
+namespace alignfs {
+
+Result<std::unique_ptr<DirectFile>> DirectFile::open(DirectMode& mode, Inode& inode,
+                                                     std::shared_ptr<OpenInode> shared, UniqueFd fd,
+                                                     const Requester& opener) {
+  const auto backing = enable_direct_io(fd.get());
+  if (!backing) return backing.error();
+  std::unique_ptr<DirectFile> file(new DirectFile(mode, inode, std::move(shared), std::move(fd)));
+  file->geometry_ = make_geometry(*backing, mode.alignment);
+  if (backing->verdict == Verdict::native) file->memory_boundary_ = backing->memory;
+  file->access_ = ::fcntl(file->fd(), F_GETFL) & O_ACCMODE;
+  if (backing->verdict != Verdict::native) {
+    mode.observer.fallback(inode.id(), file->fd(), opener, file->geometry_);
+  }
+  return file;
+}
+
+Fragment DirectFile::fragment_of(const IoRequest& request, Direction direction) const {
+  return {direction, request.offset, request.length, request.requester, inode_.id(), fd()};
+}
+
+Result<struct stat> DirectFile::attributes() const {
+  struct stat attributes {};
+  if (::fstat(fd(), &attributes) != 0) return last_error("stat the backing file");
+  return attributes;
+}
+
+/// Whether a strict mount lets the request pass.
+Status DirectFile::judge(const IoRequest& request, Direction direction) {
+  if (!mode_.reject || request.writeback || (mode_.only_odirect && !request.odirect)) return {};
+  const auto fragment = fragment_of(request, direction);
+  const auto rules = rules_for(geometry_, direction, mode_.vector);
+  auto view = mode_.observer.observe(fragment);
+  if (view.kind == CallView::Kind::page_access) return {};
+  const auto diagnosis = diagnose(view.call, rules);
+  if (diagnosis.legal()) return {};
+  mode_.observer.rejected(fragment, view, rules, diagnosis);
+  return Error{EINVAL, "misaligned request"};
+}
+
+Result<DirectFile::ReadData> DirectFile::read(const IoRequest& request) {
+  Counters::Cell traffic{.requests = 1};
+  if (const auto verdict = judge(request, Direction::read); !verdict) {
+    // Linux looks at the end of file before it looks at the alignment.
+    const auto now = attributes();
+    if (now && request.offset >= std::uint64_t(now->st_size)) return ReadData{};
+    mode_.counters.add(Operation::read, Outcome::rejected, traffic);
+    return verdict.error();
+  }
+  const auto plan = plan_read(request.offset, request.length, geometry_);
+  ReadData data{mode_.buffers.acquire(), {}};
+  const auto got = read_fully(fd(), {data.lease.data(), plan.window.length()}, plan.window.begin,
+                              geometry_.read_block);
+  if (!got) {
+    mode_.counters.add(Operation::read, Outcome::error, traffic);
+    return got.error();
+  }
+  data.bytes = {data.lease.data() + plan.head, plan.valid(*got)};
+  traffic.bytes = data.bytes.size();
+  traffic.backing_read = *got;
+  const auto outcome = plan.widened() ? Outcome::bounced : Outcome::ok;
+  mode_.counters.add(Operation::read, outcome, traffic);
+  if (plan.widened()) {
+    mode_.observer.adapted(Action::bounced, fragment_of(request, Direction::read),
+                           rules_for(geometry_, Direction::read, mode_.vector));
+  }
+  return data;
+}
+
+int DirectFile::sibling() {
+  const std::lock_guard guard(sibling_mutex_);
+  if (!sibling_ && !sibling_forbidden_) {
+    sibling_.reset(::open(ProcPath(fd()).c_str(), access_ | O_CLOEXEC));
+    sibling_forbidden_ = !sibling_;
+  }
+  return sibling_.get();
+}
+
+Status DirectFile::sync(bool data_only) {
+  const auto sync_one = [&](int fd) { return data_only ? ::fdatasync(fd) : ::fsync(fd); };
+  Status status;
+  if (sync_one(fd()) != 0) status = last_error("sync the backing file");
+  const std::lock_guard guard(sibling_mutex_);
+  // The sibling's own error report must be taken even where the first one failed, or the next fsync
+  // would tell of the same error again.
+  if (sibling_ && sync_one(sibling_.get()) != 0 && status) {
+    status = last_error("sync the backing file");
+  }
+  return status;
+}
+
+Status DirectFile::flush() {
+  Status status;
+  const auto flush_one = [&](int fd) {
+    UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (copy && ::close(copy.release()) != 0 && status) status = last_error("flush the backing file");
+  };
+  flush_one(fd());
+  const std::lock_guard guard(sibling_mutex_);
+  if (sibling_) flush_one(sibling_.get());
+  return status;
+}
+
+}  // namespace alignfs

@@ -1,0 +1,169 @@
+// The write path of direct mode. plan.h says which bytes go which way; this file carries it out.
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "alignfs/file/direct_file.h"
+
+namespace alignfs {
+namespace {
+
+/// Durability of one step: a plan of several steps is synced once, at its end.
+Durability step_durability(const WritePlan& plan, Durability whole) {
+  return plan.fragments().size() == 1 ? whole : Durability::none;
+}
+
+}  // namespace
+
+/// Where an O_APPEND write goes. The kernel sends the end of file as it knows it; if the backing
+/// grew or shrank from outside, the write moves along with the end, so that nothing is overwritten.
+/// Fragments of one call keep their distance from each other.
+std::uint64_t DirectFile::append_offset(const IoRequest& request, std::uint64_t size) const {
+  const auto known = inode_.size_known_to_kernel.load(std::memory_order_relaxed);
+  return std::max(request.offset + size, known) - known;
+}
+
+/// What the kernel does on a local filesystem: setgid without group execution means something else.
+void DirectFile::drop_suidgid(mode_t mode) const {
+  mode_t left = mode & ~mode_t(S_ISUID);
+  if ((mode & S_IXGRP) != 0) left &= ~mode_t(S_ISGID);
+  if (left != mode && ::fchmod(fd(), left & 07777) != 0) {
+    spdlog::warn("clear the setuid bit: {}", std::strerror(errno));
+  }
+}
+
+Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const std::byte> data) {
+  Counters::Cell traffic{.requests = 1};
+  if (const auto verdict = judge(request, Direction::write); !verdict) {
+    mode_.counters.add(Operation::write, Outcome::rejected, traffic);
+    co_return verdict.error();
+  }
+  if (mode_.dsync) request.durability = std::max(request.durability, Durability::data);
+
+  auto need = lock_for_write({request.offset, request.offset + request.length}, geometry_);
+  // Whoever takes O_DIRECT off the shared descriptor for a moment must be alone with the file.
+  const bool toggles = need.exclusive && sibling() < 0;
+  if (request.append || toggles) need = {RangeLock::kWholeFile, true};
+  RangeLock::Hold hold(shared_->lock, need.range, need.exclusive);
+  co_await hold;
+
+  const auto now = attributes();
+  if (!now) co_return now.error();
+  const auto end = std::uint64_t(now->st_size);
+  if (request.kill_suidgid) drop_suidgid(now->st_mode);
+  const auto sent_offset = request.offset;
+  if (request.append) request.offset = append_offset(request, end);
+  const Range range{request.offset, request.offset + request.length};
+  const auto plan = plan_write(range, end, geometry_, mode_.policy, access_ != O_WRONLY);
+  const auto written = carry_out(plan, {range, data, request.durability, traffic});
+
+  const bool adapted = !plan.as_it_came();
+  const bool split = mode_.policy == UnalignedPolicy::split;
+  auto outcome = !adapted ? Outcome::ok : split ? Outcome::split : Outcome::bounced;
+  if (written) {
+    traffic.bytes = *written;
+    auto& known = inode_.size_known_to_kernel;
+    known = std::max<std::uint64_t>(known, sent_offset + *written);
+  } else {
+    outcome = Outcome::error;
+  }
+  mode_.counters.add(Operation::write, outcome, traffic);
+  if (adapted && !request.writeback) {
+    mode_.observer.adapted(split ? Action::split : Action::bounced,
+                           fragment_of(request, Direction::write),
+                           rules_for(geometry_, Direction::write, mode_.vector));
+  }
+  co_return written;
+}
+
+Result<std::size_t> DirectFile::carry_out(const WritePlan& plan, const WriteStep& whole) {
+  std::size_t done = 0;
+  for (const auto& fragment : plan.fragments()) {
+    const WriteStep step{fragment.range,
+                         whole.data.subspan(fragment.range.begin - whole.range.begin,
+                                            fragment.range.length()),
+                         step_durability(plan, whole.durability), whole.traffic};
+    const auto written = fragment.path == WritePath::direct     ? write_direct(step)
+                         : fragment.path == WritePath::buffered ? write_buffered(step)
+                                                                : read_modify_write(step);
+    if (!written && done == 0) return written.error();
+    done += written ? *written : 0;
+    if (!written || *written < step.range.length()) break;
+  }
+  if (plan.fragments().size() > 1 && whole.durability != Durability::none) {
+    if (const auto synced = sync(whole.durability == Durability::data); !synced) {
+      return synced.error();
+    }
+  }
+  return done;
+}
+
+Result<std::size_t> DirectFile::write_direct(const WriteStep& step) {
+  auto data = step.data;
+  BufferPool::Lease lease;
+  if (!is_aligned(reinterpret_cast<std::uintptr_t>(data.data()), memory_boundary_)) {
+    lease = mode_.buffers.acquire();
+    std::memcpy(lease.data(), data.data(), data.size());
+    data = {lease.data(), data.size()};
+  }
+  const auto written =
+      write_fully(fd(), data, step.range.begin, geometry_.write_block, step.durability);
+  if (written) step.traffic.backing_write += *written;
+  return written;
+}
+
+/// Fills the blocks of `window` that the step covers in part. False if the file no longer holds
+/// them: it was cut short from outside, and writing whole blocks would make it longer again.
+bool DirectFile::read_ragged_blocks(const WriteStep& step, Range window, std::byte* into) {
+  const std::uint64_t block = geometry_.write_block;
+  const auto read_range = [&](Range range) {
+    const auto got = read_fully(fd(), {into + (range.begin - window.begin), range.length()},
+                                range.begin, geometry_.write_block);
+    if (got) step.traffic.backing_read += *got;
+    return got && *got == range.length();
+  };
+  const bool head = window.begin != step.range.begin;
+  const bool tail = window.end != step.range.end;
+  // Up to two blocks of surplus cost less than a second request.
+  if (head && tail && window.length() <= 4 * block) return read_range(window);
+  return (!head || read_range({window.begin, window.begin + block})) &&
+         (!tail || read_range({window.end - block, window.end}));
+}
+
+Result<std::size_t> DirectFile::read_modify_write(const WriteStep& step) {
+  const Range window = widen(step.range, geometry_.write_block);
+  const std::uint64_t head = step.range.begin - window.begin;
+  const auto lease = mode_.buffers.acquire();
+  if (!read_ragged_blocks(step, window, lease.data())) return write_buffered(step);
+  std::memcpy(lease.data() + head, step.data.data(), step.data.size());
+  const auto written = write_fully(fd(), {lease.data(), window.length()}, window.begin,
+                                   geometry_.write_block, step.durability);
+  if (!written) return written.error();
+  step.traffic.backing_write += *written;
+  return std::min<std::size_t>(*written - std::min<std::uint64_t>(*written, head),
+                               step.data.size());
+}
+
+Result<std::size_t> DirectFile::write_buffered(const WriteStep& step) {
+  int buffered = sibling();
+  const int direct_flags = buffered < 0 ? ::fcntl(fd(), F_GETFL) : 0;
+  if (buffered < 0) {
+    // The whole file is locked against other writers (write() saw to it); a read that finds the flag
+    // off goes through the page cache for once, with the same bytes.
+    buffered = fd();
+    if (direct_flags < 0 || ::fcntl(buffered, F_SETFL, direct_flags & ~O_DIRECT) != 0) {
+      return last_error("take O_DIRECT off the backing file");
+    }
+  }
+  const auto written = write_fully(buffered, step.data, step.range.begin, 1, step.durability);
+  if (buffered == fd() && ::fcntl(buffered, F_SETFL, direct_flags) != 0) {
+    return last_error("set O_DIRECT on the backing file");
+  }
+  if (written) step.traffic.backing_write += *written;
+  return written;
+}
+
+}  // namespace alignfs

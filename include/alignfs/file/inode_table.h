@@ -1,0 +1,145 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "alignfs/base/result.h"
+#include "alignfs/base/unique_fd.h"
+#include "alignfs/file/observer.h"
+#include "alignfs/io/range_lock.h"
+
+namespace alignfs {
+
+/// What all open handles of one inode share; lives while at least one of them is open, or while a
+/// request changes the file's size. Thread-safe.
+struct OpenInode {
+  explicit OpenInode(UniqueFd path_fd) : anchor(std::move(path_fd)) {}
+
+  /// O_PATH descriptor: reaches the inode even after its last name is gone.
+  const UniqueFd anchor;
+  /// Held by writers as WritePlan asks, whole and exclusive by whatever changes the size.
+  RangeLock lock;
+  /// What the floor above keeps with the open inode; given back with it. Guarded by attachment_mutex.
+  std::shared_ptr<void> attachment;
+  std::mutex attachment_mutex;
+};
+
+/// A descriptor that names an inode in calls with AT_EMPTY_PATH or through /proc/self/fd. Either
+/// borrowed from something it keeps alive, or its own.
+class PathFd {
+ public:
+  explicit PathFd(int borrowed) : fd_(borrowed) {}
+  explicit PathFd(std::shared_ptr<OpenInode> keeper)
+      : fd_(keeper->anchor.get()), keeper_(std::move(keeper)) {}
+  explicit PathFd(UniqueFd owned) : fd_(owned.get()), owned_(std::move(owned)) {}
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+  UniqueFd owned_;
+  std::shared_ptr<OpenInode> keeper_;
+};
+
+/// An inode that the kernel knows. Its address is the node number of the FUSE protocol. Created by
+/// InodeTable and valid until the kernel has forgotten every lookup of it; during a request the
+/// kernel does not forget the inodes that the request names.
+class Inode {
+ public:
+  FileId id() const { return id_; }
+  /// S_IFMT bits.
+  mode_t type() const { return type_; }
+
+  /// The file size as the kernel knows it through this mount: what an O_APPEND write's offset is
+  /// taken from. Behind the truth after the backing grew from outside.
+  std::atomic<std::uint64_t> size_known_to_kernel{0};
+
+ private:
+  friend class InodeTable;
+  FileId id_;
+  mode_t type_ = 0;
+  std::uint64_t lookups_ = 0;
+  UniqueFd path_fd_;
+  /// struct file_handle's type and bytes; empty if path_fd_ is kept instead.
+  std::string handle_;
+  std::weak_ptr<OpenInode> open_;
+};
+
+/// All inodes the kernel knows, by backing device and inode number, so that hard links are one.
+///
+/// Where the daemon may (CAP_DAC_READ_SEARCH) and the backing can, an inode is kept as a file handle
+/// (name_to_handle_at) and costs no descriptor; the first kMaxDirectoryFds directories, and every
+/// inode elsewhere, hold an O_PATH descriptor. Thread-safe.
+class InodeTable {
+ public:
+  static constexpr std::size_t kMaxDirectoryFds = 4096;
+
+  /// `source` is SOURCE opened for reading; the table owns it.
+  static Result<std::unique_ptr<InodeTable>> create(UniqueFd source);
+  ~InodeTable();
+
+  Inode& root() { return *root_; }
+  /// SOURCE, opened for reading.
+  int source_fd() const { return source_.get(); }
+
+  /// Finds `name` in `directory` and counts one lookup of it. `name` is one component; "." and ".."
+  /// are refused, symbolic links are not followed: nothing outside SOURCE is reached. `*attributes`
+  /// is filled on success.
+  Result<Inode*> look_up(const Inode& directory, const char* name, struct stat* attributes);
+
+  /// Counts one lookup of the inode open at `fd` (any kind of descriptor, not consumed).
+  Result<Inode*> adopt(int fd, struct stat* attributes);
+
+  /// Takes back `count` lookups; the inode is gone when none is left.
+  void forget(Inode& inode, std::uint64_t count);
+
+  /// A descriptor that stands for `inode`. ESTALE if it no longer exists in the backing.
+  Result<PathFd> path_of(const Inode& inode) const;
+
+  /// What the open handles of `inode` share, made if there is none.
+  Result<std::shared_ptr<OpenInode>> open_state(Inode& inode);
+
+  /// Opens `inode` anew through /proc/self/fd. `flags` must not hold O_CREAT or O_NOFOLLOW.
+  Result<UniqueFd> reopen(const Inode& inode, int flags) const;
+
+  std::size_t size() const;
+
+ private:
+  struct Key {
+    std::size_t operator()(const FileId& id) const {
+      return std::hash<std::uint64_t>()(id.inode * 0x9e3779b97f4a7c15u ^ id.device);
+    }
+  };
+
+  explicit InodeTable(UniqueFd source) : source_(std::move(source)) {}
+  Result<Inode*> insert(int fd, UniqueFd path_fd, struct stat* attributes);
+  std::string handle_of(int fd) const;
+  Result<UniqueFd> open_handle(const std::string& handle) const;
+
+  UniqueFd source_;
+  int mount_id_ = -1;
+  bool use_handles_ = false;
+  std::unique_ptr<Inode> root_;
+  mutable std::mutex mutex_;
+  std::unordered_map<FileId, std::unique_ptr<Inode>, Key> inodes_;
+  /// Inodes whose number the backing gave to a new file: kept until the kernel forgets them.
+  std::unordered_map<const Inode*, std::unique_ptr<Inode>> replaced_;
+  std::size_t directory_fds_ = 0;
+};
+
+/// "/proc/self/fd/N": a path that stands for a descriptor.
+class ProcPath {
+ public:
+  explicit ProcPath(int fd);
+  const char* c_str() const { return text_; }
+
+ private:
+  char text_[32];
+};
+
+}  // namespace alignfs

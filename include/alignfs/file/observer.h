@@ -1,0 +1,67 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include "alignfs/align/call.h"
+#include "alignfs/align/diagnosis.h"
+#include "alignfs/align/geometry.h"
+
+namespace alignfs {
+
+/// A backing file, whatever names it has.
+struct FileId {
+  dev_t device = 0;
+  ino_t inode = 0;
+  bool operator==(const FileId&) const = default;
+};
+
+/// Who sent a request, as the kernel states it.
+struct Requester {
+  /// Thread id; 0 for writeback and for callers outside the daemon's pid namespace.
+  pid_t tid = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+/// One read or write as the kernel delivered it: possibly a fragment of the program's call.
+struct Fragment {
+  Direction direction = Direction::read;
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+  Requester requester;
+  FileId file;
+  /// A descriptor of the backing file, valid during the call: the way to its present path.
+  int backing_fd = -1;
+};
+
+/// What was done about a misaligned request.
+enum class Action : std::uint8_t { rejected, bounced, split, fallback };
+
+/// How the file floor asks about callers and tells what it did to them, so that it need not know
+/// how an explanation is worded or where it goes. All calls are thread-safe and may be made on any
+/// request; none fails.
+class RequestObserver {
+ public:
+  virtual ~RequestObserver() = default;
+
+  /// Looks at the call behind `fragment`. Costs a few microseconds: for strict mounts only.
+  virtual CallView observe(const Fragment& fragment) = 0;
+
+  /// The call in `view` broke `rules` and was refused with EINVAL.
+  virtual void rejected(const Fragment& fragment, const CallView& view, const Rules& rules,
+                        const Diagnosis& diagnosis) = 0;
+
+  /// The fragment breaks `rules` and was carried out all the same, as `action` says. The observer
+  /// looks at the caller itself, and only as often as an event stands alone.
+  virtual void adapted(Action action, const Fragment& fragment, const Rules& rules) = 0;
+
+  /// Direct I/O on this file is not what it claims to be, as `geometry.verdict` says. The observer
+  /// reports it once a device.
+  virtual void fallback(FileId file, int backing_fd, const Requester& requester,
+                        const Geometry& geometry) = 0;
+};
+
+}  // namespace alignfs

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+
+#include "alignfs/base/result.h"
+#include "alignfs/base/task.h"
+#include "alignfs/file/direct_file.h"
+
+namespace alignfs {
+
+// What changes a file's size or blocks other than a write. Each holds the inode's lock whole and
+// exclusive: a block read by a read-modify-write must not be cut off or zeroed before it is written
+// back.
+
+/// Sets the size of the file open for writing at `fd`, whose open state is `inode`.
+Task<Status> resize(OpenInode& inode, int fd, std::uint64_t size);
+
+/// fallocate(2) with any mode.
+Task<Status> allocate(DirectFile& file, int mode, std::uint64_t offset, std::uint64_t length);
+
+/// copy_file_range(2): shares the blocks where the backing can (FICLONERANGE), else copies them with
+/// direct I/O, so that the data stays out of the page cache. Copies at most kCopyChunk bytes, as the
+/// system call may. A buffer of `buffers` is held all along, also while waiting for the lock: it must
+/// be a pool that no holder of a lock draws from.
+inline constexpr std::uint64_t kCopyChunk = 8 << 20;
+Task<Result<std::size_t>> copy_range(DirectFile& from, std::uint64_t from_offset, DirectFile& to,
+                                     std::uint64_t to_offset, std::uint64_t length,
+                                     BufferPool& buffers);
+
+}  // namespace alignfs

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "alignfs/base/result.h"
+
+namespace alignfs {
+
+/// When a write must be on the backing's media: RWF_DSYNC and RWF_SYNC of pwritev2(2).
+enum class Durability : std::uint8_t { none, data, file };
+
+/// Reads until `buffer` is full or the file ends; returns the bytes read.
+///
+/// Interrupted calls are repeated. After a short direct read only a position that is a multiple of
+/// `block` is resumed: any other short count means the end of file, as does EINVAL after one (the
+/// file was cut in between). `block` is 1 where the descriptor takes any position. An error after
+/// some bytes gives those bytes; the next request meets the error again.
+Result<std::size_t> read_fully(int fd, std::span<std::byte> buffer, std::uint64_t offset,
+                               std::uint32_t block);
+
+/// Writes until `data` is written or an error stops it; returns the bytes written, at least 1 unless
+/// `data` is empty. `block` as for read_fully. The error comes only if nothing was written.
+Result<std::size_t> write_fully(int fd, std::span<const std::byte> data, std::uint64_t offset,
+                                std::uint32_t block, Durability durability);
+
+}  // namespace alignfs
