@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace alignfs {
+
+/// `raw` made safe for one line of a log or a terminal: control characters, text direction
+/// overrides, line separators and bytes that are no UTF-8 become \xNN a byte, a backslash becomes
+/// two. Everything else stays as it is. File names and process names are chosen by strangers.
+std::string printable(std::string_view raw);
+
+}  // namespace alignfs

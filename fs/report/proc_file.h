@@ -1,0 +1,23 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "alignfs/base/result.h"
+
+namespace alignfs {
+
+/// Reads /proc/TID/`name` into `buffer`, as much as fits, in one read; returns what was read.
+/// Allocates nothing. Thread-safe.
+Result<std::string_view> read_proc(pid_t tid, const char* name, std::span<char> buffer);
+
+/// The number after `key` at the start of a line of `text`, in `base`; nullopt if there is none.
+/// `key` ends in a colon, as in "pos:"; blanks before the number are skipped.
+std::optional<std::uint64_t> number_after(std::string_view text, std::string_view key,
+                                          int base = 10);
+
+}  // namespace alignfs

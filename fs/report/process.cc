@@ -1,0 +1,89 @@
+#include <unistd.h>
+
+#include <cstdio>
+#include <mutex>
+
+#include "alignfs/report/caller.h"
+#include "executable.h"
+#include "lru_map.h"
+#include "proc_file.h"
+
+namespace alignfs {
+namespace {
+
+/// Id of the process that thread `tid` belongs to; 0 if it is gone.
+pid_t process_of(pid_t tid) {
+  char buffer[512];
+  const auto status = read_proc(tid, "status", buffer);
+  return status ? pid_t(number_after(*status, "Tgid:").value_or(0)) : 0;
+}
+
+std::string comm_of(pid_t pid) {
+  char buffer[64];
+  const auto comm = read_proc(pid, "comm", buffer);
+  if (!comm) return "";
+  return std::string(comm->ends_with('\n') ? comm->substr(0, comm->size() - 1) : *comm);
+}
+
+timespec coarse_now() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return now;
+}
+
+bool is_within_a_second(const timespec& then, const timespec& now) {
+  const auto elapsed = (now.tv_sec - then.tv_sec) * 1'000'000'000LL + now.tv_nsec - then.tv_nsec;
+  return elapsed < 1'000'000'000LL;
+}
+
+struct Remembered {
+  Process process;
+  timespec since{};
+};
+
+}  // namespace
+
+Process describe_process(pid_t tid, uid_t uid) {
+  Process process;
+  process.tid = tid;
+  process.uid = uid;
+  if (tid == 0) return process;
+  process.pid = process_of(tid);
+  if (process.pid == 0) return process;
+  process.comm = comm_of(process.pid);
+  process.runtime = runtime_of(process.pid, process.comm);
+  return process;
+}
+
+struct ProcessCache::Impl {
+  explicit Impl(std::size_t capacity) : threads(capacity) {}
+
+  std::mutex mutex;
+  LruMap<pid_t, Remembered> threads;
+};
+
+ProcessCache::ProcessCache(std::size_t capacity) : impl_(std::make_unique<Impl>(capacity)) {}
+
+ProcessCache::~ProcessCache() = default;
+
+Process ProcessCache::find(pid_t tid, uid_t uid) {
+  const timespec now = coarse_now();
+  if (tid != 0) {
+    const std::lock_guard lock(impl_->mutex);
+    const Remembered* known = impl_->threads.find(tid);
+    if (known != nullptr && is_within_a_second(known->since, now)) {
+      Process process = known->process;
+      process.uid = uid;  // a thread may act for one user after the other
+      return process;
+    }
+  }
+  // Without the lock: /proc may be slow, and other threads' callers are none of its business.
+  Process process = describe_process(tid, uid);
+  if (process.pid != 0) {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->threads.touch(tid) = {process, now};
+  }
+  return process;
+}
+
+}  // namespace alignfs

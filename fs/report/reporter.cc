@@ -1,0 +1,190 @@
+#include "alignfs/report/reporter.h"
+
+#include <limits.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "alignfs/report/caller.h"
+#include "log_limiter.h"
+#include "lru_map.h"
+
+namespace alignfs {
+namespace {
+
+constexpr std::size_t kRememberedDevices = 256;
+
+std::optional<std::string> link_target(const char* path) {
+  char target[PATH_MAX];
+  const ssize_t length = readlink(path, target, sizeof target);
+  if (length < 0) return std::nullopt;
+  return std::string(target, std::size_t(length));
+}
+
+/// The kernel marks the name of a file that has none left. A file may also be called so.
+void strip_deleted(int fd, std::string& path) {
+  constexpr std::string_view kDeleted = " (deleted)";
+  struct stat facts {};
+  if (path.ends_with(kDeleted) && fstat(fd, &facts) == 0 && facts.st_nlink == 0) {
+    path.resize(path.size() - kDeleted.size());
+  }
+}
+
+std::string fallback_reason(Verdict verdict) {
+  return verdict == Verdict::refused
+             ? "O_DIRECT is refused: I/O goes through the page cache"
+             : "O_DIRECT is accepted, but statx vouches for no direct I/O: the backing may use the "
+               "page cache";
+}
+
+}  // namespace
+
+std::string device_name(dev_t device) {
+  // Filesystems without a disk of their own have major 0.
+  if (major(device) == 0) return "";
+  const std::string link =
+      "/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device));
+  const auto target = link_target(link.c_str());
+  return target ? target->substr(target->rfind('/') + 1) : "";
+}
+
+struct Reporter::Impl {
+  explicit Impl(ReporterOptions given)
+      : options(std::move(given)), ring(options.events), log(options.events) {}
+
+  std::string path_of(int backing_fd) const;
+  std::string device_of(dev_t device);
+  bool is_news(dev_t device);
+  Event describe(Action action, const Fragment& fragment, Process process);
+  void log_event(spdlog::level::level_enum level, const EventKind& kind, const Event& event);
+
+  const ReporterOptions options;
+  EventRing ring;
+  LastErrors last_errors;
+  ProcessCache processes;
+  LogLimiter log;
+
+  std::mutex mutex;
+  LruMap<dev_t, std::optional<std::string>> device_names{kRememberedDevices};
+  LruMap<dev_t, bool> reported_fallbacks{kRememberedDevices};
+};
+
+std::string Reporter::Impl::path_of(int backing_fd) const {
+  if (backing_fd < 0) return "";
+  auto path = link_target(("/proc/self/fd/" + std::to_string(backing_fd)).c_str());
+  if (!path) return "";
+  strip_deleted(backing_fd, *path);
+  const std::string& source = options.source;
+  if (*path == source) return "/";
+  // A file that was moved out of SOURCE has no path on the mount, and keeps its own.
+  if (path->starts_with(source) && (*path)[source.size()] == '/') path->erase(0, source.size());
+  return *std::move(path);
+}
+
+std::string Reporter::Impl::device_of(dev_t device) {
+  const std::lock_guard lock(mutex);
+  auto& name = device_names.touch(device);
+  if (!name) name = device_name(device);
+  return *name;
+}
+
+bool Reporter::Impl::is_news(dev_t device) {
+  const std::lock_guard lock(mutex);
+  return !std::exchange(reported_fallbacks.touch(device), true);
+}
+
+Event Reporter::Impl::describe(Action action, const Fragment& fragment, Process process) {
+  Event event;
+  event.action = action;
+  event.direction = fragment.direction;
+  event.process = std::move(process);
+  event.path = path_of(fragment.backing_fd);
+  event.file = fragment.file;
+  event.device = device_of(fragment.file.device);
+  return event;
+}
+
+void Reporter::Impl::log_event(spdlog::level::level_enum level, const EventKind& kind,
+                               const Event& event) {
+  if (!spdlog::should_log(level)) return;
+  const auto left_out = log.admit(kind);
+  if (!left_out) return;
+  spdlog::log(level, "{}{}", to_text(event), left_out_text(*left_out));
+}
+
+Reporter::Reporter(ReporterOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+
+Reporter::~Reporter() = default;
+
+CallView Reporter::observe(const Fragment& fragment) { return observe_call(fragment); }
+
+void Reporter::rejected(const Fragment& fragment, const CallView& view, const Rules& rules,
+                        const Diagnosis& diagnosis) {
+  const Requester& requester = fragment.requester;
+  Process process = impl_->processes.find(requester.tid, requester.uid);
+  const EventKind kind{process.pid, fragment.file, fragment.direction, Action::rejected,
+                       diagnosis.broken};
+  const bool alone = impl_->ring.admit(kind);
+  // A merged refusal is worded all the same: the last error is the newest, whatever the rate.
+  Event event = impl_->describe(Action::rejected, fragment, std::move(process));
+  event.view = view;
+  event.rules = rules;
+  event.diagnosis = diagnosis;
+  event.error = EINVAL;
+  if (alone) event = impl_->ring.publish(std::move(event));
+  impl_->last_errors.remember(fragment.file, requester.uid, to_text(event));
+  impl_->log_event(spdlog::level::warn, kind, event);
+}
+
+void Reporter::adapted(Action action, const Fragment& fragment, const Rules& rules) {
+  const Requester& requester = fragment.requester;
+  Process process = impl_->processes.find(requester.tid, requester.uid);
+  Call as_delivered;
+  as_delivered.offset = fragment.offset;
+  as_delivered.length = fragment.length;
+  const EventKind kind{process.pid, fragment.file, fragment.direction, action,
+                       diagnose(as_delivered, rules).broken};
+  if (!impl_->ring.admit(kind)) {
+    impl_->log.leave_out(kind);
+    return;
+  }
+  CallView view = observe_call(fragment);
+  if (view.kind == CallView::Kind::page_access) return;
+  const Diagnosis diagnosis = diagnose(view.call, rules);
+  if (diagnosis.legal()) return;
+  Event event = impl_->describe(action, fragment, std::move(process));
+  event.view = std::move(view);
+  event.rules = rules;
+  event.diagnosis = diagnosis;
+  event = impl_->ring.publish(kind, std::move(event));
+  impl_->log_event(spdlog::level::debug, kind, event);
+}
+
+void Reporter::fallback(FileId file, int backing_fd, const Requester& requester,
+                        const Geometry& geometry) {
+  if (geometry.verdict == Verdict::native || !impl_->is_news(file.device)) return;
+  Fragment opened;
+  opened.requester = requester;
+  opened.file = file;
+  opened.backing_fd = backing_fd;
+  Event event = impl_->describe(Action::fallback, opened,
+                                impl_->processes.find(requester.tid, requester.uid));
+  event.rules = rules_for(geometry, Direction::write, VectorRule::memory);
+  event.reason = fallback_reason(geometry.verdict);
+  const EventKind kind = kind_of(event);
+  if (!impl_->ring.admit(kind)) return;
+  event = impl_->ring.publish(std::move(event));
+  impl_->log_event(spdlog::level::warn, kind, event);
+}
+
+EventRing& Reporter::ring() { return impl_->ring; }
+
+const LastErrors& Reporter::last_errors() const { return impl_->last_errors; }
+
+}  // namespace alignfs

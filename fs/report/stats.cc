@@ -1,0 +1,75 @@
+#include "alignfs/report/stats.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <vector>
+
+namespace alignfs {
+namespace {
+
+struct Family {
+  const char* name;
+  const char* help;
+  std::uint64_t Counters::Cell::*value;
+};
+
+constexpr Family kFamilies[] = {
+    {"alignfs_requests_total", "Requests by operation and outcome.", &Counters::Cell::requests},
+    {"alignfs_bytes_total", "Bytes that programs asked for and got.", &Counters::Cell::bytes},
+    {"alignfs_backing_read_bytes_total", "Bytes read from the backing for these requests.",
+     &Counters::Cell::backing_read},
+    {"alignfs_backing_write_bytes_total", "Bytes written to the backing for these requests.",
+     &Counters::Cell::backing_write},
+};
+
+struct Row {
+  Operation operation;
+  Outcome outcome;
+  Counters::Cell cell;
+};
+
+/// One look at the counters, so that the families of one answer belong together.
+std::vector<Row> rows_of(const Counters& counters) {
+  std::vector<Row> rows;
+  for (std::size_t op = 0; op < std::size_t(Operation::kCount); ++op) {
+    for (std::size_t out = 0; out < std::size_t(Outcome::kCount); ++out) {
+      const auto cell = counters.total(Operation(op), Outcome(out));
+      if (cell.requests != 0) rows.push_back({Operation(op), Outcome(out), cell});
+    }
+  }
+  return rows;
+}
+
+void add_header(std::string& text, const char* name, const char* help, const char* type) {
+  fmt::format_to(std::back_inserter(text), "# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+}
+
+void add_single(std::string& text, const char* name, const char* help, const char* type,
+                std::uint64_t value) {
+  add_header(text, name, help, type);
+  fmt::format_to(std::back_inserter(text), "{} {}\n", name, value);
+}
+
+}  // namespace
+
+std::string to_prometheus(const Counters& counters, const Gauges& gauges) {
+  const std::vector<Row> rows = rows_of(counters);
+  std::string text;
+  for (const Family& family : kFamilies) {
+    add_header(text, family.name, family.help, "counter");
+    for (const Row& row : rows) {
+      fmt::format_to(std::back_inserter(text), "{}{{op=\"{}\",outcome=\"{}\"}} {}\n", family.name,
+                     name_of(row.operation), name_of(row.outcome), row.cell.*family.value);
+    }
+  }
+  add_single(text, "alignfs_open_files", "Files open on the mount.", "gauge", gauges.open_files);
+  add_single(text, "alignfs_inodes", "Inodes the kernel holds.", "gauge", gauges.inodes);
+  add_single(text, "alignfs_buffer_bytes", "Bytes of bounce buffers allocated.", "gauge",
+             gauges.buffer_bytes);
+  add_single(text, "alignfs_events_published_total", "Events published, merged ones not counted.",
+             "counter", gauges.events_published);
+  return text;
+}
+
+}  // namespace alignfs

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+#include "alignfs/report/event.h"
+
+namespace alignfs {
+
+/// How a program of the event's runtime makes this request legal, or which mount option lets it
+/// through as it is: one line, without a prefix for the runtime.
+std::string advice_for(const Event& event);
+
+/// "python", "dd", "C": what the advice line starts with.
+const char* name_of(Runtime runtime);
+
+}  // namespace alignfs

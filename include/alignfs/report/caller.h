@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "alignfs/align/call.h"
+#include "alignfs/file/observer.h"
+#include "alignfs/report/event.h"
+
+namespace alignfs {
+
+/// Looks at the call that thread `fragment.requester.tid` is making while it waits for its answer.
+///
+/// Reads /proc/TID/syscall, for vectors and iocbs the caller's memory (process_vm_readv), and for
+/// calls that use the file position /proc/TID/fdinfo. Needs the right to trace the caller: root, or
+/// the same uid without a Yama restriction. A call that does not contain the fragment is not the one
+/// behind it and counts as unseen. The fragment's own offset and length fill a view that is unseen.
+/// Thread-safe, keeps no state, never blocks on the mount itself.
+CallView observe_call(const Fragment& fragment);
+
+/// What /proc tells of the process of thread `tid`. Never fails: unknown fields stay empty.
+Process describe_process(pid_t tid, uid_t uid);
+
+/// describe_process() remembered for a second a thread, for at most `capacity` threads.
+class ProcessCache {
+ public:
+  explicit ProcessCache(std::size_t capacity = 1024);
+  ~ProcessCache();
+  ProcessCache(const ProcessCache&) = delete;
+  ProcessCache& operator=(const ProcessCache&) = delete;
+
+  /// Thread-safe.
+  Process find(pid_t tid, uid_t uid);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace alignfs

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "alignfs/file/observer.h"
+#include "alignfs/report/event_ring.h"
+#include "alignfs/report/last_errors.h"
+
+namespace alignfs {
+
+struct ReporterOptions {
+  /// Events the ring keeps: -o events=.
+  std::size_t events = 1024;
+  /// Absolute path of SOURCE without a trailing slash: taken off backing paths.
+  std::string source;
+};
+
+/// Turns what the file floor tells into events, log lines and last errors. Thread-safe.
+///
+/// Refusals and fallbacks are logged as warnings, adapted requests at debug level; the log prints
+/// one event of a kind a second, with the count of what it left out.
+class Reporter : public RequestObserver {
+ public:
+  explicit Reporter(ReporterOptions options);
+  ~Reporter() override;
+
+  CallView observe(const Fragment& fragment) override;
+  void rejected(const Fragment& fragment, const CallView& view, const Rules& rules,
+                const Diagnosis& diagnosis) override;
+  void adapted(Action action, const Fragment& fragment, const Rules& rules) override;
+  void fallback(FileId file, int backing_fd, const Requester& requester,
+                const Geometry& geometry) override;
+
+  EventRing& ring();
+  const LastErrors& last_errors() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The name of the block device `device`, as "vda" or "loop0"; "" if it is none (tmpfs, btrfs).
+std::string device_name(dev_t device);
+
+}  // namespace alignfs

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+
+#include "alignfs/base/counters.h"
+
+namespace alignfs {
+
+/// Figures of the moment that stand beside the counters.
+struct Gauges {
+  std::uint64_t open_files = 0;
+  std::uint64_t inodes = 0;
+  std::uint64_t buffer_bytes = 0;
+  std::uint64_t events_published = 0;
+};
+
+/// Everything as Prometheus text format (exposition format 0.0.4): HELP and TYPE lines, then
+/// alignfs_requests_total, alignfs_bytes_total, alignfs_backing_read_bytes_total and
+/// alignfs_backing_write_bytes_total with labels op and outcome (rows of zero requests are left
+/// out), then the gauges.
+std::string to_prometheus(const Counters& counters, const Gauges& gauges);
+
+}  // namespace alignfs
