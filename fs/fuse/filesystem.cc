@@ -1,0 +1,160 @@
+#include "alignfs/fuse/filesystem.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+#include "alignfs/io/probe.h"
+
+namespace alignfs {
+namespace {
+
+constexpr std::size_t kCopyBuffer = 256 * 1024;
+
+unsigned worker_count(const MountOptions& options) {
+  if (options.threads) return *options.threads;
+  // Workers wait for the backing, so there are more of them than processors; the upper bound keeps
+  // the buffers within bounds.
+  return std::clamp(2 * std::thread::hardware_concurrency(), 4u, 16u);
+}
+
+/// Programs on the mount may open as many files as they like; their limits are not ours.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    spdlog::warn("cannot raise the limit of open files: {}", std::strerror(errno));
+  }
+}
+
+/// One line if `options` cannot be had over this backing, else empty.
+std::string check_backing(const MountOptions& options, const std::string& source,
+                          const Result<BackingGeometry>& backing) {
+  if (!backing) {
+    if (!options.require_direct) return {};
+    return fmt::format("require_direct: cannot try direct I/O in {}: {}", source,
+                       std::strerror(backing.code()));
+  }
+  if (options.require_direct && backing->verdict != Verdict::native) {
+    return fmt::format("require_direct: {} {}", source,
+                       backing->verdict == Verdict::refused
+                           ? "refuses O_DIRECT"
+                           : "accepts O_DIRECT but does not vouch for direct I/O (statx states no "
+                             "alignment)");
+  }
+  const auto& asked = options.alignment;
+  if (asked.block && *asked.block < backing->write) {
+    return fmt::format("option 'align' does not take '{}' here: {} needs {}, and align may be "
+                       "coarser, never finer",
+                       *asked.block, source, backing->write);
+  }
+  if (asked.memory && *asked.memory != 0 && *asked.memory < backing->memory) {
+    return fmt::format("option 'mem_align' does not take '{}' here: {} needs {}, and mem_align may "
+                       "be coarser, never finer",
+                       *asked.memory, source, backing->memory);
+  }
+  return {};
+}
+
+void log_verdict(const std::string& source, const Result<BackingGeometry>& backing) {
+  if (!backing) {
+    spdlog::info("cannot try direct I/O in {} ({}): each file is asked when it is opened", source,
+                 std::strerror(backing.code()));
+    return;
+  }
+  switch (backing->verdict) {
+    case Verdict::native:
+      spdlog::info("direct I/O to {}: memory {}, offset and length {} (reads {}), from statx",
+                   source, backing->memory, backing->write, backing->read);
+      break;
+    case Verdict::unproven:
+      spdlog::warn("{} accepts O_DIRECT, but statx vouches for no direct I/O: the backing may use "
+                   "the page cache (-o require_direct refuses such a mount)",
+                   source);
+      break;
+    case Verdict::refused:
+      spdlog::warn("{} refuses O_DIRECT: I/O goes through the page cache (-o require_direct "
+                   "refuses such a mount)",
+                   source);
+      break;
+  }
+}
+
+DirectMode direct_mode(const MountOptions& options, Filesystem& filesystem) {
+  using Options = MountOptions;
+  return {.reject = options.unaligned == Options::Unaligned::reject,
+          .only_odirect = options.enforce == Options::Enforce::odirect,
+          .policy = options.unaligned == Options::Unaligned::split ? UnalignedPolicy::split
+                                                                   : UnalignedPolicy::bounce,
+          .alignment = options.alignment,
+          .dsync = options.dsync,
+          .buffers = filesystem.bounce_buffers,
+          .observer = filesystem.reporter,
+          .counters = filesystem.counters};
+}
+
+}  // namespace
+
+Filesystem::Filesystem(const MountOptions& mount_options, std::string source_path,
+                       unsigned worker_count, std::size_t max_request)
+    : options(mount_options),
+      source(std::move(source_path)),
+      workers(worker_count),
+      reporter({.events = mount_options.events, .source = source}),
+      // A worker's own, and as many again for writes that wait for a lock.
+      receive_buffers(kPageSize + max_request, 2ul * worker_count),
+      bounce_buffers(DirectMode::buffer_size(max_request), 2ul * worker_count),
+      copy_buffers(kCopyBuffer, worker_count),
+      direct(direct_mode(options, *this)),
+      control(*this) {
+  features.max_request = max_request;
+}
+
+Filesystem::~Filesystem() {
+  // Handles that were open when the mount ended. Nobody else knows them any more.
+  for (const DirectFile* file : files) delete file;
+}
+
+std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
+                                               const std::string& source, std::string& complaint) {
+  raise_descriptor_limit();
+  UniqueFd directory(::open(source.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) {
+    complaint = fmt::format("cannot open SOURCE {}: {}", source, std::strerror(errno));
+    return nullptr;
+  }
+  const auto backing = probe_directory(directory.get());
+  complaint = check_backing(options, source, backing);
+  if (!complaint.empty()) return nullptr;
+  struct stat taken {};
+  if (options.control && ::fstatat(directory.get(), Control::kName, &taken, AT_SYMLINK_NOFOLLOW) == 0) {
+    complaint = fmt::format("{} has a '{}' of its own: mount with -o control=off to reach it",
+                            source, Control::kName);
+    return nullptr;
+  }
+  log_verdict(source, backing);
+
+  std::optional<Geometry> geometry;
+  if (backing) geometry = make_geometry(*backing, options.alignment);
+  const auto block = geometry ? geometry->judged.write.bytes : options.alignment.block.value_or(0);
+  auto filesystem = std::make_unique<Filesystem>(options, source, worker_count(options),
+                                                 kernel::choose_max_request(block));
+  filesystem->direct.vector = probe_vector_rule(directory.get());
+  filesystem->source_geometry = geometry;
+  auto inodes = InodeTable::create(std::move(directory));
+  if (!inodes) {
+    complaint = fmt::format("cannot use SOURCE {}: {}", source, std::strerror(inodes.code()));
+    return nullptr;
+  }
+  filesystem->inodes = *std::move(inodes);
+  return filesystem;
+}
+
+}  // namespace alignfs

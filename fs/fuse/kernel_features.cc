@@ -1,0 +1,183 @@
+#include "alignfs/fuse/kernel_features.h"
+
+#include <linux/fuse.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <optional>
+
+#include "alignfs/base/alignment.h"
+
+namespace alignfs::kernel {
+namespace {
+
+// include/uapi/linux/fuse.h of Linux 6.9, spelt out because distributions ship older headers.
+constexpr std::uint64_t kInitExt = 1ull << 30;               // FUSE_INIT_EXT, 7.36
+constexpr std::uint64_t kMaxPages = 1ull << 22;              // FUSE_MAX_PAGES, 7.28
+constexpr std::uint64_t kDirectIoAllowMmap = 1ull << 36;     // FUSE_DIRECT_IO_ALLOW_MMAP, 7.39
+constexpr std::uint64_t kPassthrough = 1ull << 37;           // FUSE_PASSTHROUGH, 7.40
+constexpr std::uint32_t kOpenParallelDirectWrites = 1 << 6;  // FOPEN_PARALLEL_DIRECT_WRITES, 7.38
+constexpr std::uint32_t kOpenPassthrough = 1 << 7;           // FOPEN_PASSTHROUGH, 7.40
+constexpr std::uint32_t kOpcodeTmpfile = 51;                 // FUSE_TMPFILE, 7.37
+
+struct InitOut {  // struct fuse_init_out as of 7.40; older kernels ignore what they do not know
+  std::uint32_t major, minor, max_readahead, flags;
+  std::uint16_t max_background, congestion_threshold;
+  std::uint32_t max_write, time_gran;
+  std::uint16_t max_pages, map_alignment;
+  std::uint32_t flags2, max_stack_depth, unused[6];
+};
+static_assert(sizeof(InitOut) == 64);
+
+struct OpenOut {  // struct fuse_open_out as of 7.40
+  std::uint64_t fh;
+  std::uint32_t open_flags;
+  std::int32_t backing_id;
+};
+static_assert(sizeof(OpenOut) == 16);
+
+struct BackingMap {  // struct fuse_backing_map
+  std::int32_t fd;
+  std::uint32_t flags;
+  std::uint64_t padding;
+};
+constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);      // FUSE_DEV_IOC_BACKING_OPEN
+constexpr unsigned long kBackingClose = _IOW(229, 2, std::uint32_t);  // FUSE_DEV_IOC_BACKING_CLOSE
+
+constexpr std::size_t kDefaultPageLimit = 256;  // fs.fuse.max_pages_limit, and the rule before 6.13
+constexpr std::size_t kMostPages = 512;         // bounds the buffers where root raised the limit
+
+/// FUSE mounts may stack on the backing once; the mount itself may then be the lower layer of none.
+constexpr std::uint32_t kStackDepth = 1;
+
+struct InitPatch {
+  std::uint64_t offered = 0;
+  std::uint64_t flags = 0;
+  std::size_t max_request = 0;
+};
+
+struct ThreadState {
+  RequestExtras extras;
+  std::uint64_t offered = 0;  ///< flags of the INIT request
+  std::optional<InitPatch> init;
+  std::optional<std::int32_t> open_backing_id;
+};
+thread_local ThreadState state;
+
+void patch_init(const InitPatch& patch, std::span<std::byte> reply) {
+  if (reply.size() < sizeof(InitOut)) return;
+  InitOut out;
+  std::memcpy(&out, reply.data(), sizeof out);
+  if (patch.offered & kMaxPages) out.max_pages = std::uint16_t(patch.max_request / kPageSize + 1);
+  if (patch.offered & kInitExt) {
+    out.flags |= std::uint32_t(kInitExt);
+    out.flags2 |= std::uint32_t(patch.flags >> 32);
+    if (patch.flags & kPassthrough) out.max_stack_depth = kStackDepth;
+  }
+  std::memcpy(reply.data(), &out, sizeof out);
+}
+
+/// The answer to OPEN, and the last part of the answer to CREATE.
+void patch_open(std::int32_t backing_id, std::span<std::byte> reply) {
+  if (reply.size() < sizeof(OpenOut)) return;
+  std::byte* place = reply.data() + reply.size() - sizeof(OpenOut);
+  OpenOut out;
+  std::memcpy(&out, place, sizeof out);
+  out.open_flags |= kOpenParallelDirectWrites;
+  if (backing_id > 0) {
+    out.open_flags |= kOpenPassthrough;
+    out.backing_id = backing_id;
+  }
+  std::memcpy(place, &out, sizeof out);
+}
+
+}  // namespace
+
+void prepare_request(std::span<std::byte> request) {
+  state.extras = {};
+  if (request.size() < sizeof(fuse_in_header)) return;
+  fuse_in_header header;
+  std::memcpy(&header, request.data(), sizeof header);
+  const auto body = request.subspan(sizeof header);
+  if (header.opcode == kOpcodeTmpfile) {
+    // The bodies of both requests are the same; the name is the kernel's own and means nothing.
+    header.opcode = FUSE_CREATE;
+    std::memcpy(request.data(), &header, sizeof header);
+    state.extras.tmpfile = true;
+  } else if (header.opcode == FUSE_WRITE && body.size() >= sizeof(fuse_write_in)) {
+    fuse_write_in in;
+    std::memcpy(&in, body.data(), sizeof in);
+    state.extras.kill_suidgid = (in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
+  } else if (header.opcode == FUSE_INIT && body.size() >= sizeof(fuse_init_in)) {
+    fuse_init_in in;
+    std::memcpy(&in, body.data(), sizeof in);
+    state.offered = in.flags;
+    if (state.offered & kInitExt) state.offered |= std::uint64_t(in.flags2) << 32;
+  }
+}
+
+const RequestExtras& current_request() { return state.extras; }
+
+std::size_t choose_max_request(std::uint32_t block) {
+  std::size_t limit = kDefaultPageLimit;
+  std::ifstream("/proc/sys/fs/fuse/max_pages_limit") >> limit;
+  limit = std::clamp<std::size_t>(limit, 32, kMostPages);
+  return align_down((limit - 1) * kPageSize, std::max<std::uint64_t>(block, kPageSize));
+}
+
+void request_features(Features& features, bool want_passthrough) {
+  InitPatch patch{state.offered, 0, features.max_request};
+  features.direct_io_mmap = (state.offered & kDirectIoAllowMmap) != 0;
+  features.passthrough = want_passthrough && (state.offered & kPassthrough) != 0;
+  if (features.direct_io_mmap) patch.flags |= kDirectIoAllowMmap;
+  if (features.passthrough) patch.flags |= kPassthrough;
+  state.init = patch;
+}
+
+OpenReplyScope::OpenReplyScope(std::int32_t backing_id) { state.open_backing_id = backing_id; }
+OpenReplyScope::~OpenReplyScope() { state.open_backing_id.reset(); }
+
+ssize_t send_reply(int fd, iovec* parts, int count, void*) {
+  std::array<std::byte, 256> copy;
+  iovec patched[2];
+  const bool due = state.init || state.open_backing_id;
+  if (due && count == 2 && parts[1].iov_len <= copy.size()) {
+    // libfuse's own memory is const to us.
+    std::memcpy(copy.data(), parts[1].iov_base, parts[1].iov_len);
+    const std::span reply(copy.data(), parts[1].iov_len);
+    if (state.init) {
+      patch_init(*state.init, reply);
+      state.init.reset();
+    } else {
+      patch_open(*state.open_backing_id, reply);
+    }
+    patched[0] = parts[0];
+    patched[1] = {copy.data(), reply.size()};
+    parts = patched;
+  }
+  return ::writev(fd, parts, count);
+}
+
+BackingFile::~BackingFile() {
+  if (id_ > 0) ::ioctl(fuse_fd_, kBackingClose, &id_);
+}
+
+std::int32_t backing_id_for(OpenInode& shared, int fuse_fd, int backing_fd) {
+  const std::lock_guard guard(shared.attachment_mutex);
+  if (!shared.attachment) {
+    const BackingMap map{backing_fd, 0, 0};
+    const int id = ::ioctl(fuse_fd, kBackingOpen, &map);
+    if (id < 0) {
+      spdlog::debug("the kernel takes no backing file for mmap: {}", std::strerror(errno));
+    }
+    shared.attachment = std::make_shared<BackingFile>(fuse_fd, std::max(id, 0));
+  }
+  return static_cast<const BackingFile*>(shared.attachment.get())->id();
+}
+
+}  // namespace alignfs::kernel

@@ -1,0 +1,142 @@
+// Data: read, write, flush, fsync, fallocate, lseek, copy_file_range, poll.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "alignfs/file/resize.h"
+#include "alignfs/fuse/operations.h"
+#include "alignfs/fuse/worker.h"
+
+namespace alignfs {
+namespace {
+
+IoRequest io_request(fuse_req_t request, std::uint64_t offset, std::uint64_t length,
+                     const fuse_file_info& info) {
+  IoRequest io{.offset = offset, .length = length, .requester = requester_of(request)};
+  // These flags are the descriptor's at the time of the call, with RWF_DSYNC and RWF_SYNC mixed in.
+  io.odirect = (info.flags & O_DIRECT) != 0;
+  io.append = (info.flags & O_APPEND) != 0;
+  io.writeback = info.writepage != 0;
+  if ((info.flags & O_DSYNC) != 0) io.durability = Durability::data;
+  if ((info.flags & O_SYNC) == O_SYNC) io.durability = Durability::file;
+  return io;
+}
+
+void read(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size_t size,
+          off_t offset, fuse_file_info* info) {
+  if (Control::is_control(node)) return filesystem.control.read(request, node, size, offset, info);
+  const auto data =
+      file_of(info).read(io_request(request, std::uint64_t(offset), size, *info));
+  // DirectFile counts reads and writes itself, with their bytes.
+  if (!data) {
+    fuse_reply_err(request, data.code());
+    return;
+  }
+  fuse_reply_buf(request, reinterpret_cast<const char*>(data->bytes.data()), data->bytes.size());
+}
+
+/// `buffer` holds the payload and goes back when the write is done.
+Detached write_and_reply(fuse_req_t request, DirectFile& file, IoRequest io,
+                         std::span<const std::byte> payload,
+                         [[maybe_unused]] BufferPool::Lease buffer) {
+  const auto written = co_await without_throwing(file.write(io, payload));
+  if (written) {
+    fuse_reply_write(request, *written);
+  } else {
+    fuse_reply_err(request, written.code());
+  }
+}
+
+void write(Filesystem&, fuse_req_t request, fuse_ino_t node, const char* payload, std::size_t size,
+           off_t offset, fuse_file_info* info) {
+  if (Control::is_control(node)) {
+    fuse_reply_err(request, EBADF);
+    return;
+  }
+  auto io = io_request(request, std::uint64_t(offset), size, *info);
+  io.kill_suidgid = kernel::current_request().kill_suidgid;
+  write_and_reply(request, file_of(info), io, {reinterpret_cast<const std::byte*>(payload), size},
+                  take_request_buffer());
+}
+
+void flush(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  Reply reply(filesystem, request, Operation::other);
+  if (Control::is_control(node)) return reply.error(0);
+  reply.status(file_of(info).flush());
+}
+
+void fsync(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, int data_only,
+           fuse_file_info* info) {
+  Reply reply(filesystem, request, Operation::fsync);
+  if (Control::is_control(node)) return reply.error(EINVAL);
+  reply.status(file_of(info).sync(data_only != 0));
+}
+
+Detached allocate_and_reply(Reply reply, DirectFile& file, int mode, std::uint64_t offset,
+                            std::uint64_t length) {
+  reply.status(co_await allocate(file, mode, offset, length));
+}
+
+void fallocate(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, int mode, off_t offset,
+               off_t length, fuse_file_info* info) {
+  Reply reply(filesystem, request, Operation::fallocate);
+  if (Control::is_control(node)) return reply.error(EBADF);
+  allocate_and_reply(reply, file_of(info), mode, std::uint64_t(offset), std::uint64_t(length));
+}
+
+void lseek(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, off_t offset, int whence,
+           fuse_file_info* info) {
+  Reply reply(filesystem, request, Operation::lseek);
+  if (Control::is_control(node)) return reply.error(EINVAL);
+  const off_t found = ::lseek(file_of(info).fd(), offset, whence);
+  if (found < 0) return reply.error(errno);
+  filesystem.counters.add(Operation::lseek, Outcome::ok, {.requests = 1});
+  fuse_reply_lseek(request, found);
+}
+
+Detached copy_and_reply(Filesystem& filesystem, fuse_req_t request, DirectFile& from,
+                        std::uint64_t from_offset, DirectFile& to, std::uint64_t to_offset,
+                        std::uint64_t length) {
+  const auto copied = co_await without_throwing(
+      copy_range(from, from_offset, to, to_offset, length, filesystem.copy_buffers));
+  if (copied) {
+    filesystem.counters.add(Operation::copy, Outcome::ok, {.requests = 1, .bytes = *copied});
+    fuse_reply_write(request, *copied);
+  } else {
+    Reply(filesystem, request, Operation::copy).status(copied.error());
+  }
+}
+
+void copy_file_range(Filesystem& filesystem, fuse_req_t request, fuse_ino_t from_node,
+                     off_t from_offset, fuse_file_info* from, fuse_ino_t to_node, off_t to_offset,
+                     fuse_file_info* to, std::size_t length, int) {
+  if (Control::is_control(from_node) || Control::is_control(to_node)) {
+    return Reply(filesystem, request, Operation::copy).error(EXDEV);
+  }
+  copy_and_reply(filesystem, request, file_of(from), std::uint64_t(from_offset), file_of(to),
+                 std::uint64_t(to_offset), length);
+}
+
+void poll(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file_info* info,
+          fuse_pollhandle* handle) {
+  if (Control::is_control(node)) return filesystem.control.poll(request, node, info, handle);
+  // Regular files are always ready. ENOSYS says so for good, but for the control files as well.
+  if (handle != nullptr) fuse_pollhandle_destroy(handle);
+  fuse_reply_poll(request, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
+}
+
+}  // namespace
+
+void add_data_operations(fuse_lowlevel_ops& table) {
+  table.read = Guarded<read>::call;
+  table.write = Guarded<write>::call;
+  table.flush = Guarded<flush>::call;
+  table.fsync = Guarded<fsync>::call;
+  table.fallocate = Guarded<fallocate>::call;
+  table.lseek = Guarded<lseek>::call;
+  table.copy_file_range = Guarded<copy_file_range>::call;
+  table.poll = Guarded<poll>::call;
+}
+
+}  // namespace alignfs

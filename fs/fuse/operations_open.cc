@@ -1,0 +1,153 @@
+// Opening and closing regular files: open, create, O_TMPFILE, release.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "alignfs/file/resize.h"
+#include "alignfs/fuse/credentials.h"
+#include "alignfs/fuse/operations.h"
+
+namespace alignfs {
+namespace {
+
+/// Opens for what the program wants, and for reading too where it only writes: a read-modify-write
+/// needs that. `open_with(flags)` is tried again without where the backing's permissions forbid it.
+///
+/// O_APPEND is left out because Linux would then ignore the offsets of writes; O_SYNC and O_DSYNC
+/// come with each request; O_TRUNC must wait for the inode's lock; O_DIRECT is set by DirectFile.
+template <typename OpenWith>
+Result<UniqueFd> open_for(int program_flags, OpenWith open_with) {
+  const int kept = program_flags & O_NOATIME;
+  const int access = program_flags & O_ACCMODE;
+  const int wanted = access == O_WRONLY ? O_RDWR : access;
+  int fd = open_with(wanted | kept);
+  if (fd < 0 && errno == EPERM && kept != 0) fd = open_with(wanted);
+  if (fd < 0 && errno == EACCES && access == O_WRONLY) fd = open_with(O_WRONLY);
+  if (fd < 0) return last_error("open the backing file");
+  return UniqueFd(fd);
+}
+
+Result<DirectFile*> add_file(Filesystem& filesystem, Inode& inode, UniqueFd fd,
+                             const Requester& opener) {
+  auto shared = filesystem.inodes->open_state(inode);
+  if (!shared) return shared.error();
+  auto file =
+      DirectFile::open(filesystem.direct, inode, *std::move(shared), std::move(fd), opener);
+  if (!file) return file.error();
+  const std::lock_guard guard(filesystem.files_mutex);
+  filesystem.files.insert(file->get());
+  return (*std::move(file)).release();
+}
+
+void remove_file(Filesystem& filesystem, DirectFile* file) {
+  {
+    const std::lock_guard guard(filesystem.files_mutex);
+    filesystem.files.erase(file);
+  }
+  delete file;
+}
+
+/// Fills in what the kernel is to do with the handle. Returns the backing id for mmap, or 0.
+std::int32_t describe(Filesystem& filesystem, DirectFile& file, fuse_file_info* info) {
+  info->fh = reinterpret_cast<std::uint64_t>(&file);
+  // Each call comes as it was made, not as the page cache would make it.
+  info->direct_io = 1;
+  // The kernel opens the backing anew with the program's flags, which fails with O_DIRECT where that
+  // is refused.
+  if (!filesystem.features.passthrough || file.geometry().verdict == Verdict::refused) return 0;
+  return kernel::backing_id_for(*file.shared(), fuse_session_fd(filesystem.session), file.fd());
+}
+
+void open(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  if (Control::is_control(node)) return filesystem.control.open(request, node, info);
+  Reply reply(filesystem, request, Operation::open);
+  auto& inode = inode_of(filesystem, node);
+  const auto path = filesystem.inodes->path_of(inode);
+  if (!path) return reply.error(path.code());
+  auto fd = open_for(info->flags, [&](int flags) {
+    return ::open(ProcPath(path->get()).c_str(), flags | O_CLOEXEC);
+  });
+  if (!fd) return reply.error(fd.code());
+  const auto file = add_file(filesystem, inode, *std::move(fd), requester_of(request));
+  if (!file) return reply.error(file.code());
+
+  const kernel::OpenReplyScope scope(describe(filesystem, **file, info));
+  filesystem.counters.add(Operation::open, Outcome::ok, {.requests = 1});
+  // The program was interrupted: nobody will release what it never got.
+  if (fuse_reply_open(request, info) != 0) remove_file(filesystem, *file);
+}
+
+Result<UniqueFd> create_backing(int directory, const char* name, mode_t mode, int flags) {
+  const bool unnamed = kernel::current_request().tmpfile;
+  const int extra = unnamed ? O_TMPFILE | (flags & O_EXCL) : O_CREAT | O_NOFOLLOW | (flags & O_EXCL);
+  return open_for(flags, [&](int access) {
+    return ::openat(directory, unnamed ? "." : name, access | extra | O_CLOEXEC, mode);
+  });
+}
+
+/// The end of create(), after a truncation that may have had to wait for the inode's lock.
+Detached truncate_and_reply(Reply reply, Inode& inode, DirectFile& file, fuse_file_info info,
+                            bool truncate) {
+  auto& filesystem = reply.filesystem();
+  Status status;
+  if (truncate) status = co_await resize(*file.shared(), file.fd(), 0);
+  struct stat attributes {};
+  if (status && ::fstat(file.fd(), &attributes) != 0) status = last_error("stat");
+  if (!status) {
+    remove_file(filesystem, &file);
+    filesystem.inodes->forget(inode, 1);
+    reply.error(status.code());
+    co_return;
+  }
+  const auto entry = entry_of(filesystem, inode, attributes);
+  filesystem.counters.add(Operation::create, Outcome::ok, {.requests = 1});
+  const kernel::OpenReplyScope scope(describe(filesystem, file, &info));
+  if (fuse_reply_create(reply.request(), &entry, &info) != 0) {
+    remove_file(filesystem, &file);
+    filesystem.inodes->forget(inode, 1);
+  }
+}
+
+void create(Filesystem& filesystem, fuse_req_t request, fuse_ino_t parent, const char* name,
+            mode_t mode, fuse_file_info* info) {
+  Reply reply(filesystem, request, Operation::create);
+  if (Control::is_control(parent) || filesystem.control.reserves(parent, name)) {
+    return reply.error(EPERM);
+  }
+  const auto directory = filesystem.inodes->path_of(inode_of(filesystem, parent));
+  if (!directory) return reply.error(directory.code());
+  auto fd = [&] {
+    const auto* caller = fuse_req_ctx(request);
+    const CallerCredentials credentials(caller->uid, caller->gid, caller->umask);
+    return create_backing(directory->get(), name, mode, info->flags);
+  }();
+  if (!fd) return reply.error(fd.code());
+  struct stat attributes {};
+  const auto inode = filesystem.inodes->adopt(fd->get(), &attributes);
+  if (!inode) return reply.error(inode.code());
+  const auto file = add_file(filesystem, **inode, *std::move(fd), requester_of(request));
+  if (!file) {
+    filesystem.inodes->forget(**inode, 1);
+    return reply.error(file.code());
+  }
+  // Somebody else may have made the file since the kernel last looked.
+  const bool truncate = (info->flags & O_TRUNC) != 0 && attributes.st_size > 0;
+  truncate_and_reply(reply, **inode, **file, *info, truncate);
+}
+
+void release(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  if (Control::is_control(node)) return filesystem.control.release(request, info);
+  remove_file(filesystem, &file_of(info));
+  Reply(filesystem, request, Operation::release).error(0);
+}
+
+}  // namespace
+
+void add_open_operations(fuse_lowlevel_ops& table) {
+  table.open = Guarded<open>::call;
+  table.create = Guarded<create>::call;
+  table.release = Guarded<release>::call;
+}
+
+}  // namespace alignfs

@@ -1,0 +1,133 @@
+// Extended attributes: the backing's own, POSIX ACLs among them, and user.alignfs.*.
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string_view>
+
+#include "alignfs/fuse/operations.h"
+#include "alignfs/io/probe.h"
+
+namespace alignfs {
+namespace {
+
+constexpr std::string_view kPrefix = "user.alignfs.";
+
+/// Answers with `value` the way getxattr(2) and listxattr(2) do: its size where none is asked for.
+void send_value(Reply reply, std::string_view value, std::size_t size) {
+  if (size == 0) {
+    reply.filesystem().counters.add(Operation::xattr, Outcome::ok, {.requests = 1});
+    fuse_reply_xattr(reply.request(), value.size());
+  } else if (value.size() > size) {
+    reply.error(ERANGE);
+  } else {
+    reply.data(value.data(), value.size());
+  }
+}
+
+/// The geometry that an open of `inode` would find; of a directory, that of files made in it.
+Result<Geometry> geometry_of(Filesystem& filesystem, const Inode& inode) {
+  const bool directory = S_ISDIR(inode.type());
+  if (!directory && !S_ISREG(inode.type())) return Error{ENODATA, "geometry of a special file"};
+  auto fd = filesystem.inodes->reopen(inode, O_RDONLY | (directory ? O_DIRECTORY : 0));
+  if (!fd) return fd.error();
+  const auto backing = directory ? probe_directory(fd->get()) : enable_direct_io(fd->get());
+  if (!backing) return backing.error();
+  return make_geometry(*backing, filesystem.options.alignment);
+}
+
+std::string alignment_text(const Geometry& geometry) {
+  const auto& judged = geometry.judged;
+  return fmt::format("mem={} offset={} read_offset={} source={} direct_io={}", judged.memory.bytes,
+                     judged.write.bytes, judged.read.bytes, name_of(judged.write.source),
+                     name_of(geometry.verdict));
+}
+
+std::string mode_text(const Geometry& geometry) {
+  switch (geometry.verdict) {
+    case Verdict::native: return "direct";
+    case Verdict::unproven: return "direct, unproven: the backing may use the page cache";
+    case Verdict::refused: return "buffered: the backing refuses O_DIRECT";
+  }
+  return {};
+}
+
+void get_own_xattr(Reply reply, const Inode& inode, std::string_view name, std::size_t size) {
+  auto& filesystem = reply.filesystem();
+  const auto what = name.substr(kPrefix.size());
+  if (what == "last_error") {
+    const uid_t uid = fuse_req_ctx(reply.request())->uid;
+    const bool sees_all = uid == 0 || uid == ::getuid();
+    const auto text = filesystem.reporter.last_errors().find(inode.id(), uid, sees_all);
+    return text ? send_value(reply, *text, size) : reply.error(ENODATA);
+  }
+  if (what != "alignment" && what != "mode") return reply.error(ENODATA);
+  const auto geometry = geometry_of(filesystem, inode);
+  if (!geometry) return reply.error(geometry.code());
+  send_value(reply, what == "alignment" ? alignment_text(*geometry) : mode_text(*geometry), size);
+}
+
+bool is_own(const Filesystem& filesystem, std::string_view name) {
+  return filesystem.options.control && name.starts_with(kPrefix);
+}
+
+void getxattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const char* name,
+              std::size_t size) {
+  Reply reply(filesystem, request, Operation::xattr);
+  if (Control::is_control(node)) return reply.error(ENODATA);
+  const auto& inode = inode_of(filesystem, node);
+  if (is_own(filesystem, name)) return get_own_xattr(reply, inode, name, size);
+  const auto path = filesystem.inodes->path_of(inode);
+  if (!path) return reply.error(path.code());
+  std::string value(size, '\0');
+  const ssize_t length = ::getxattr(ProcPath(path->get()).c_str(), name, value.data(), size);
+  if (length < 0) return reply.error(errno);
+  if (size != 0) return reply.data(value.data(), std::size_t(length));
+  filesystem.counters.add(Operation::xattr, Outcome::ok, {.requests = 1});
+  fuse_reply_xattr(request, std::size_t(length));
+}
+
+void listxattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size_t size) {
+  Reply reply(filesystem, request, Operation::xattr);
+  if (Control::is_control(node)) return send_value(reply, "", size);
+  const auto path = filesystem.inodes->path_of(inode_of(filesystem, node));
+  if (!path) return reply.error(path.code());
+  std::string names(size, '\0');
+  const ssize_t length = ::listxattr(ProcPath(path->get()).c_str(), names.data(), size);
+  if (length < 0) return reply.error(errno);
+  if (size != 0) return reply.data(names.data(), std::size_t(length));
+  filesystem.counters.add(Operation::xattr, Outcome::ok, {.requests = 1});
+  fuse_reply_xattr(request, std::size_t(length));
+}
+
+void setxattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const char* name,
+              const char* value, std::size_t size, int flags) {
+  Reply reply(filesystem, request, Operation::xattr);
+  if (Control::is_control(node) || is_own(filesystem, name)) return reply.error(EPERM);
+  const auto path = filesystem.inodes->path_of(inode_of(filesystem, node));
+  if (!path) return reply.error(path.code());
+  reply.error(::setxattr(ProcPath(path->get()).c_str(), name, value, size, flags) == 0 ? 0 : errno);
+}
+
+void removexattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const char* name) {
+  Reply reply(filesystem, request, Operation::xattr);
+  if (Control::is_control(node) || is_own(filesystem, name)) return reply.error(EPERM);
+  const auto path = filesystem.inodes->path_of(inode_of(filesystem, node));
+  if (!path) return reply.error(path.code());
+  reply.error(::removexattr(ProcPath(path->get()).c_str(), name) == 0 ? 0 : errno);
+}
+
+}  // namespace
+
+void add_xattr_operations(fuse_lowlevel_ops& table) {
+  table.getxattr = Guarded<getxattr>::call;
+  table.listxattr = Guarded<listxattr>::call;
+  table.setxattr = Guarded<setxattr>::call;
+  table.removexattr = Guarded<removexattr>::call;
+}
+
+}  // namespace alignfs

@@ -1,0 +1,233 @@
+#include "alignfs/fuse/session.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdarg>
+#include <cstring>
+
+#include "alignfs/base/task.h"
+#include "alignfs/fuse/credentials.h"
+#include "alignfs/fuse/operations.h"
+#include "alignfs/fuse/worker.h"
+
+namespace alignfs {
+namespace {
+
+/// struct fuse_in_header and struct fuse_write_in lie before a write's payload: a request received
+/// that much before a page boundary has its payload on it, fit for O_DIRECT without a copy.
+constexpr std::size_t kWriteHeader = 40 + 40;
+
+/// Interrupts a worker's read of /dev/fuse.
+constexpr int kWakeSignal = SIGUSR2;
+
+thread_local BufferPool::Lease request_buffer;
+
+ssize_t receive(int fd, void* buffer, std::size_t size, void*) { return ::read(fd, buffer, size); }
+
+/// What libfuse and fusermount3 print while the mount is made, so that one line can be made of it.
+class CapturedComplaints {
+ public:
+  CapturedComplaints() : file_(::memfd_create("complaints", MFD_CLOEXEC)), saved_(::dup(2)) {
+    text_ = &lines_;
+    fuse_set_log_func(&collect);
+    ::dup2(file_.get(), 2);
+  }
+  ~CapturedComplaints() {
+    ::dup2(saved_.get(), 2);
+    fuse_set_log_func(&pass_to_log);
+    text_ = nullptr;
+  }
+
+  /// The first complaint, without the prefix of who made it.
+  std::string first_line() const {
+    std::string text(4096, '\0');
+    const auto length = ::pread(file_.get(), text.data(), text.size(), 0);
+    text.resize(std::size_t(std::max<ssize_t>(length, 0)));
+    if (text.empty()) text = lines_;
+    text = text.substr(0, text.find('\n'));
+    for (const std::string prefix : {"fusermount3: ", "fuse: "}) {
+      if (text.starts_with(prefix)) text.erase(0, prefix.size());
+    }
+    return text;
+  }
+
+ private:
+  static void collect(fuse_log_level, const char* format, va_list arguments) {
+    char line[512];
+    std::vsnprintf(line, sizeof line, format, arguments);
+    if (text_ != nullptr) *text_ += line;
+  }
+  static void pass_to_log(fuse_log_level level, const char* format, va_list arguments) {
+    char line[512];
+    std::vsnprintf(line, sizeof line, format, arguments);
+    line[std::strcspn(line, "\n")] = '\0';
+    spdlog::log(level <= FUSE_LOG_ERR ? spdlog::level::err : spdlog::level::debug, "libfuse: {}",
+                line);
+  }
+
+  static inline std::string* text_ = nullptr;
+  std::string lines_;
+  UniqueFd file_;
+  UniqueFd saved_;
+};
+
+/// A comma would end the option; libfuse takes a backslash before it.
+std::string escaped(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    if (c == ',' || c == '\\') result += '\\';
+    result += c;
+  }
+  return result;
+}
+
+std::vector<std::string> session_arguments(const Filesystem& filesystem) {
+  const auto& options = filesystem.options;
+  std::string list =
+      fmt::format("default_permissions,subtype=alignfs,max_read={}", filesystem.features.max_request);
+  bool named = false;
+  for (const auto& option : options.fuse) {
+    named = named || option.starts_with("fsname=");
+    list += "," + escaped(option);
+  }
+  if (!named) list += ",fsname=" + escaped(filesystem.source);
+  std::vector<std::string> arguments = {"alignfs", "-o", std::move(list)};
+  if (spdlog::should_log(spdlog::level::trace)) arguments.emplace_back("-d");
+  return arguments;
+}
+
+}  // namespace
+
+BufferPool::Lease take_request_buffer() { return std::move(request_buffer); }
+
+std::string Session::mount(const std::string& mountpoint) {
+  auto arguments = session_arguments(filesystem_);
+  std::vector<char*> pointers;
+  for (auto& argument : arguments) pointers.push_back(argument.data());
+  fuse_args args = FUSE_ARGS_INIT(int(pointers.size()), pointers.data());
+  const auto operations = make_operations();
+
+  const CapturedComplaints complaints;
+  filesystem_.session =
+      fuse_session_new(&args, &operations, sizeof operations, &filesystem_);
+  if (filesystem_.session == nullptr) {
+    return fmt::format("cannot set up the FUSE session: {}", complaints.first_line());
+  }
+  if (fuse_session_mount(filesystem_.session, mountpoint.c_str()) != 0) {
+    return fmt::format("cannot mount at {}: {}", mountpoint, complaints.first_line());
+  }
+  mounted_ = true;
+  const fuse_custom_io io{kernel::send_reply, receive, nullptr, nullptr};
+  if (fuse_session_custom_io(filesystem_.session, &io, fuse_session_fd(filesystem_.session)) != 0) {
+    return "cannot set up the FUSE session: out of memory";
+  }
+  return {};
+}
+
+/// Answers INIT, on which everything else depends, before there are workers.
+bool Session::negotiate() {
+  auto lease = filesystem_.receive_buffers.acquire();
+  const ssize_t size =
+      ::read(fuse_session_fd(filesystem_.session), lease.data(),
+             filesystem_.receive_buffers.buffer_size());
+  if (size <= 0) return false;
+  kernel::prepare_request({lease.data(), std::size_t(size)});
+  fuse_buf request{};
+  request.mem = lease.data();
+  request.size = std::size_t(size);
+  fuse_session_process_buf(filesystem_.session, &request);
+  return fuse_session_exited(filesystem_.session) == 0;
+}
+
+std::string Session::start(const std::string& mountpoint) {
+  // The write that follows the kernel's closing of /dev/fuse must not end the process.
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &ignore, nullptr);
+  struct sigaction wake {};
+  wake.sa_handler = [](int) {};
+  ::sigaction(kWakeSignal, &wake, nullptr);
+  gone_.reset(::eventfd(0, EFD_CLOEXEC));
+
+  if (auto complaint = mount(mountpoint); !complaint.empty()) return complaint;
+  if (!negotiate()) return "cannot agree on a protocol with the kernel's FUSE";
+  running_ = filesystem_.workers;
+  for (unsigned i = 0; i < filesystem_.workers; ++i) workers_.emplace_back([this] { work(); });
+
+  struct stat root {};
+  if (::stat(mountpoint.c_str(), &root) != 0) {
+    return fmt::format("mounted at {}, but it does not answer: {}", mountpoint,
+                       std::strerror(errno));
+  }
+  return {};
+}
+
+void Session::work() {
+  give_thread_its_own_umask();
+  const int fd = fuse_session_fd(filesystem_.session);
+  const std::size_t room = kWriteHeader + filesystem_.features.max_request;
+  while (!stopping_) {
+    if (!request_buffer) request_buffer = filesystem_.receive_buffers.acquire();
+    std::byte* begin = request_buffer.data() + kPageSize - kWriteHeader;
+    const ssize_t size = ::read(fd, begin, room);
+    if (size <= 0) {
+      // ENOENT: the request was interrupted before it was read.
+      if (errno == EINTR || errno == ENOENT || errno == EAGAIN) continue;
+      if (errno != ENODEV) spdlog::error("read of /dev/fuse: {}", std::strerror(errno));
+      const std::uint64_t one = 1;
+      if (::write(gone_.get(), &one, sizeof one) < 0) spdlog::error("eventfd: {}", std::strerror(errno));
+      break;
+    }
+    const ReadyQueue::Scope scope;
+    kernel::prepare_request({begin, std::size_t(size)});
+    fuse_buf request{};
+    request.mem = begin;
+    request.size = std::size_t(size);
+    fuse_session_process_buf(filesystem_.session, &request);
+  }
+  request_buffer = {};
+  --running_;
+}
+
+void Session::run() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
+  const UniqueFd arrived(::signalfd(-1, &signals, SFD_CLOEXEC));
+  pollfd sources[] = {{arrived.get(), POLLIN, 0}, {gone_.get(), POLLIN, 0}};
+  while (::poll(sources, 2, -1) < 0 && errno == EINTR) {
+  }
+  if ((sources[0].revents & POLLIN) != 0) spdlog::info("signal received, unmounting");
+}
+
+void Session::stop_workers() {
+  stopping_ = true;
+  // A signal that comes just before a worker reads is lost: send it until the last one has ended.
+  while (running_ != 0) {
+    for (auto& worker : workers_) ::pthread_kill(worker.native_handle(), kWakeSignal);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  for (auto& worker : workers_) worker.join();
+  workers_.clear();
+}
+
+Session::~Session() {
+  stop_workers();
+  filesystem_.control.shut_down();
+  if (filesystem_.session == nullptr) return;
+  // Not before the workers are gone: it closes /dev/fuse, whose number could then be somebody else's.
+  if (mounted_) fuse_session_unmount(filesystem_.session);
+  fuse_session_destroy(filesystem_.session);
+  filesystem_.session = nullptr;
+}
+
+}  // namespace alignfs

@@ -1,0 +1,62 @@
+#pragma once
+
+#ifndef FUSE_USE_VERSION
+#define FUSE_USE_VERSION 314
+#endif
+#include <fuse_lowlevel.h>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_set>
+
+#include "alignfs/base/counters.h"
+#include "alignfs/base/options.h"
+#include "alignfs/file/direct_file.h"
+#include "alignfs/file/inode_table.h"
+#include "alignfs/fuse/control.h"
+#include "alignfs/fuse/kernel_features.h"
+#include "alignfs/io/buffer_pool.h"
+#include "alignfs/report/reporter.h"
+
+namespace alignfs {
+
+/// What a mount's request handlers work on. Made before the mount, torn down after it; one thread
+/// makes it, all workers use it.
+struct Filesystem {
+  /// `source` is the absolute path of SOURCE. Logs what it finds out about the backing. Fails with
+  /// one line for a person if the options cannot be had on this backing.
+  static std::unique_ptr<Filesystem> create(const MountOptions& options, const std::string& source,
+                                            std::string& complaint);
+
+  explicit Filesystem(const MountOptions& mount_options, std::string source_path,
+                      unsigned worker_count, std::size_t max_request);
+
+  const MountOptions options;
+  const std::string source;
+  const unsigned workers;
+
+  Counters counters;
+  Reporter reporter;
+  /// Requests as they come from the kernel; bounce buffers for the backing; copies in progress. Who
+  /// holds a bounce buffer waits for nothing; who holds one of the others may wait for a lock, but
+  /// never for another of the same. So the pools may be small and still not deadlock.
+  BufferPool receive_buffers;
+  BufferPool bounce_buffers;
+  BufferPool copy_buffers;
+  DirectMode direct;
+  /// Geometry of new files in SOURCE; nothing if none could be made there (read-only).
+  std::optional<Geometry> source_geometry;
+  std::unique_ptr<InodeTable> inodes;
+  kernel::Features features;
+  fuse_session* session = nullptr;
+  Control control;
+
+  /// Open handles. The kernel holds bare pointers to them; this owns them.
+  std::mutex files_mutex;
+  std::unordered_set<DirectFile*> files;
+  ~Filesystem();
+};
+
+}  // namespace alignfs

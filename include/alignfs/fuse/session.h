@@ -1,0 +1,45 @@
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "alignfs/base/unique_fd.h"
+#include "alignfs/fuse/filesystem.h"
+
+namespace alignfs {
+
+/// One mount: from mount(2) to the last answer. Used by one thread; the workers are its own.
+class Session {
+ public:
+  explicit Session(Filesystem& filesystem) : filesystem_(filesystem) {}
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// Mounts at `mountpoint`, negotiates features with the kernel, starts the workers and waits until
+  /// the mount answers. Returns one line for a person if that fails; nothing is left mounted then.
+  std::string start(const std::string& mountpoint);
+
+  /// Serves until the mount is gone or SIGINT, SIGTERM or SIGHUP comes; then finishes the requests
+  /// in hand and unmounts. Those signals must be blocked in every thread.
+  void run();
+
+ private:
+  std::string mount(const std::string& mountpoint);
+  bool negotiate();
+  void work();
+  void stop_workers();
+
+  Filesystem& filesystem_;
+  bool mounted_ = false;
+  std::atomic<bool> stopping_{false};
+  /// Workers that have not ended.
+  std::atomic<unsigned> running_{0};
+  /// Written to by a worker that found the mount gone.
+  UniqueFd gone_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace alignfs
