@@ -4,9 +4,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <limits>
+
 #include "alignfs/io/probe.h"
 
 namespace alignfs {
+namespace {
+
+constexpr std::uint64_t kMaxOffset = std::numeric_limits<off_t>::max();
+
+}  // namespace
 
 Result<std::unique_ptr<DirectFile>> DirectFile::open(DirectMode& mode, Inode& inode,
                                                      std::shared_ptr<OpenInode> shared, UniqueFd fd,
@@ -55,10 +62,18 @@ Result<DirectFile::ReadData> DirectFile::read(const IoRequest& request) {
     mode_.counters.add(Operation::read, Outcome::rejected, traffic);
     return verdict.error();
   }
-  const auto plan = plan_read(request.offset, request.length, geometry_);
+  auto plan = plan_read(request.offset, request.length, geometry_);
+  int source = fd();
+  std::uint32_t block = geometry_.read_block;
+  if (plan.window.end > kMaxOffset) {
+    // The last block a file can have ends past the last offset the kernel reads up to.
+    plan = {{request.offset, request.offset + request.length}, 0, request.length};
+    source = sibling();
+    block = 1;
+  }
   ReadData data{mode_.buffers.acquire(), {}};
-  const auto got = read_fully(fd(), {data.lease.data(), plan.window.length()}, plan.window.begin,
-                              geometry_.read_block);
+  const auto got =
+      read_fully(source, {data.lease.data(), plan.window.length()}, plan.window.begin, block);
   if (!got) {
     mode_.counters.add(Operation::read, Outcome::error, traffic);
     return got.error();

@@ -97,15 +97,13 @@ std::size_t add_entry(Filesystem& filesystem, fuse_req_t request, Inode& directo
                                 entry.d_off);
 }
 
-void list(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size_t size,
-          off_t offset, fuse_file_info* info, bool plus) {
-  Reply reply(filesystem, request, Operation::readdir);
+/// The listing from `offset` on, as much as fits in `size` bytes; an error only if that is nothing.
+Result<std::string> list(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node,
+                         OpenDirectory& directory, std::size_t size, off_t offset, bool plus) {
   auto& inode = inode_of(filesystem, node);
-  auto& directory = directory_of(info);
   std::string answer(size, '\0');
   std::size_t used = 0;
   int error = 0;
-
   const std::lock_guard guard(directory.mutex);
   while (const auto* entry = directory.at(offset, error)) {
     if (!filesystem.control.reserves(node, entry->d_name)) {
@@ -117,20 +115,32 @@ void list(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size
     offset = entry->d_off;
     directory.pass(*entry);
   }
-  if (error != 0 && used == 0) return reply.error(error);
-  reply.data(answer.data(), used);
+  if (error != 0 && used == 0) return Error{error, "list a directory"};
+  answer.resize(used);
+  return answer;
+}
+
+/// Answers after list() has let go of the directory: the answer may be followed at once by the
+/// request that releases it, on another worker.
+void list_and_reply(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size_t size,
+                    off_t offset, const fuse_file_info* info, bool plus) {
+  Reply reply(filesystem, request, Operation::readdir);
+  const auto listing =
+      list(filesystem, request, node, directory_of(info), size, offset, plus);
+  if (!listing) return reply.error(listing.code());
+  reply.data(listing->data(), listing->size());
 }
 
 void readdir(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size_t size,
              off_t offset, fuse_file_info* info) {
   if (Control::is_control(node)) return filesystem.control.read_directory(request, size, offset, false);
-  list(filesystem, request, node, size, offset, info, false);
+  list_and_reply(filesystem, request, node, size, offset, info, false);
 }
 
 void readdirplus(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size_t size,
                  off_t offset, fuse_file_info* info) {
   if (Control::is_control(node)) return filesystem.control.read_directory(request, size, offset, true);
-  list(filesystem, request, node, size, offset, info, true);
+  list_and_reply(filesystem, request, node, size, offset, info, true);
 }
 
 void fsyncdir(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, int data_only,

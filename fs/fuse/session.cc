@@ -119,6 +119,8 @@ std::string Session::mount(const std::string& mountpoint) {
   const CapturedComplaints complaints;
   filesystem_.session =
       fuse_session_new(&args, &operations, sizeof operations, &filesystem_);
+  // What it has left of the arguments is its own copy.
+  fuse_opt_free_args(&args);
   if (filesystem_.session == nullptr) {
     return fmt::format("cannot set up the FUSE session: {}", complaints.first_line());
   }

@@ -44,6 +44,10 @@ constexpr unsigned kStatxDioReadAlign = 0x20000;  // STATX_DIO_READ_ALIGN, Linux
 /// preferred I/O size here) say nothing about that.
 constexpr std::uint32_t kMaxFilesystemBlock = 64 * 1024;
 
+/// The largest block there are buffers for; pages are the most that memory can ask of them. Nothing
+/// known asks for more, and what did would be handled as if it stated nothing.
+constexpr std::uint32_t kMaxBlock = 64 * 1024;
+
 Result<RawStatx> raw_statx(int fd) {
   RawStatx answer{};
   if (::syscall(SYS_statx, fd, "", AT_EMPTY_PATH, kStatxDioAlign | kStatxDioReadAlign, &answer) != 0) {
@@ -80,8 +84,11 @@ Result<BackingGeometry> enable_direct_io(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_DIRECT) != 0) return geometry;
 
-  const bool stated = (answer->mask & kStatxDioAlign) != 0 && answer->dio_mem_align != 0 &&
-                      is_power_of_two(answer->dio_offset_align);
+  const bool stated = (answer->mask & kStatxDioAlign) != 0 &&
+                      is_power_of_two(answer->dio_mem_align) &&
+                      answer->dio_mem_align <= kPageSize &&
+                      is_power_of_two(answer->dio_offset_align) &&
+                      answer->dio_offset_align <= kMaxBlock;
   geometry.verdict = stated ? Verdict::native : Verdict::unproven;
   if (stated) {
     geometry.memory = answer->dio_mem_align;

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <mutex>
+#include <utility>
 
 #include "alignfs/report/caller.h"
 #include "executable.h"
@@ -56,18 +57,21 @@ Process describe_process(pid_t tid, uid_t uid) {
 }
 
 struct ProcessCache::Impl {
-  explicit Impl(std::size_t capacity) : threads(capacity) {}
+  Impl(std::size_t capacity, Clock clock_or_none)
+      : clock(clock_or_none ? std::move(clock_or_none) : Clock(coarse_now)), threads(capacity) {}
 
+  const Clock clock;
   std::mutex mutex;
   LruMap<pid_t, Remembered> threads;
 };
 
-ProcessCache::ProcessCache(std::size_t capacity) : impl_(std::make_unique<Impl>(capacity)) {}
+ProcessCache::ProcessCache(std::size_t capacity, Clock clock)
+    : impl_(std::make_unique<Impl>(capacity, std::move(clock))) {}
 
 ProcessCache::~ProcessCache() = default;
 
 Process ProcessCache::find(pid_t tid, uid_t uid) {
-  const timespec now = coarse_now();
+  const timespec now = impl_->clock();
   if (tid != 0) {
     const std::lock_guard lock(impl_->mutex);
     const Remembered* known = impl_->threads.find(tid);

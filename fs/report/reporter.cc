@@ -46,8 +46,7 @@ std::string fallback_reason(Verdict verdict) {
 }  // namespace
 
 std::string device_name(dev_t device) {
-  // Filesystems without a disk of their own have major 0.
-  if (major(device) == 0) return "";
+  // Filesystems without a disk of their own have numbers that lead nowhere.
   const std::string link =
       "/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device));
   const auto target = link_target(link.c_str());

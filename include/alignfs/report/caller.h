@@ -1,6 +1,10 @@
 #pragma once
 
+#include <time.h>
+
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -25,7 +29,10 @@ Process describe_process(pid_t tid, uid_t uid);
 /// describe_process() remembered for a second a thread, for at most `capacity` threads.
 class ProcessCache {
  public:
-  explicit ProcessCache(std::size_t capacity = 1024);
+  using Clock = std::function<timespec()>;
+
+  /// `clock` gives CLOCK_MONOTONIC_COARSE and is replaced by tests.
+  explicit ProcessCache(std::size_t capacity = 1024, Clock clock = {});
   ~ProcessCache();
   ProcessCache(const ProcessCache&) = delete;
   ProcessCache& operator=(const ProcessCache&) = delete;
