@@ -41,7 +41,8 @@ std::optional<Number> parse_number(std::string_view text, Number low, Number hig
   Number number{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  if (number < low || number > high) return std::nullopt;
+  // Not "number < low || number > high": that lets a NaN through.
+  if (!(number >= low && number <= high)) return std::nullopt;
   return number;
 }
 

@@ -103,12 +103,18 @@ std::string c(const Numbers& n) {
 }
 
 std::string java(const Numbers& n) {
-  const auto room = align_up(n.length, n.memory) + n.memory;
+  // With ExtendedOpenOption.DIRECT the JDK itself wants address, offset and length to be multiples
+  // of the filesystem's block, which is a page almost everywhere, whatever the disk would take.
+  const std::uint64_t unit = std::max({n.memory, n.block, kPageSize});
+  const std::uint64_t begin = align_down(n.offset, unit);
+  const std::uint64_t length = align_up(n.offset + n.length, unit) - begin;
   return fmt::format(
       "b = ByteBuffer.allocateDirect({}).alignedSlice({}).limit({}), channel.{}(b, {}) on a "
       "FileChannel opened with ExtendedOpenOption.DIRECT{}",
-      room, n.memory, n.length, n.write ? "write" : "read", n.offset,
-      n.write && n.block_broken ? "; read the block first, then change your bytes in it" : "");
+      length + unit, unit, length, n.write ? "write" : "read", begin,
+      n.write && (n.block_broken || length != n.length)
+          ? "; read the block first, then change your bytes in it"
+          : "");
 }
 
 std::string go(const Numbers& n) {

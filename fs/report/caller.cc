@@ -2,11 +2,11 @@
 
 #include <sched.h>
 #include <sys/uio.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 
 #include "proc_file.h"
 #include "proc_syscall.h"
@@ -24,6 +24,7 @@ class LiveCaller : public CallerState {
     // process_vm_readv takes at most IOV_MAX remote pieces; callers keep to kMaxSegments.
     std::vector<iovec> remote(addresses.size());
     std::transform(addresses.begin(), addresses.end(), remote.begin(), [&](std::uint64_t address) {
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): an address in another process
       return iovec{reinterpret_cast<void*>(address), bytes_each};
     });
     iovec local{into, bytes_each * addresses.size()};

@@ -2,12 +2,11 @@
 
 #include <elf.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
+#include <climits>
 #include <cstdio>
 #include <cstring>
 #include <fstream>

@@ -1,11 +1,11 @@
 #include "alignfs/report/reporter.h"
 
-#include <limits.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <climits>
 #include <mutex>
 #include <optional>
 #include <string_view>

@@ -1,9 +1,8 @@
 #pragma once
 
-#include <time.h>
-
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,8 +15,9 @@ namespace alignfs {
 
 /// Looks at the call that thread `fragment.requester.tid` is making while it waits for its answer.
 ///
-/// Reads /proc/TID/syscall, for vectors and iocbs the caller's memory (process_vm_readv), and for
-/// calls that use the file position /proc/TID/fdinfo. Needs the right to trace the caller: root, or
+/// Reads /proc/TID/syscall, for vectors and iocbs the caller's memory (process_vm_readv), and
+/// /proc/TID/fdinfo for calls that use the file position or are not whole pages throughout: there
+/// it makes sure that the call is on this file. FileId::inode must be what the mount shows. Needs the right to trace the caller: root, or
 /// the same uid without a Yama restriction. A call that does not contain the fragment is not the one
 /// behind it and counts as unseen. The fragment's own offset and length fill a view that is unseen.
 /// Thread-safe, keeps no state, never blocks on the mount itself.

@@ -1,0 +1,143 @@
+#include "alignfs/base/options.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace alignfs {
+namespace {
+
+using Unaligned = MountOptions::Unaligned;
+
+MountOptions parsed(const std::vector<std::string>& arguments) {
+  auto result = parse_mount_options(arguments);
+  EXPECT_EQ(result.complaint, "");
+  return result.options;
+}
+
+std::string complaint(const std::string& argument) {
+  return parse_mount_options({argument}).complaint;
+}
+
+TEST(Options, DefaultsAreThoseOfTheContract) {
+  const auto options = parsed({});
+  EXPECT_EQ(options.unaligned, Unaligned::bounce);
+  EXPECT_EQ(options.enforce, MountOptions::Enforce::all);
+  EXPECT_FALSE(options.alignment.block);
+  EXPECT_FALSE(options.alignment.memory);
+  EXPECT_FALSE(options.require_direct);
+  EXPECT_FALSE(options.dsync);
+  EXPECT_EQ(options.events, 1024U);
+  EXPECT_TRUE(options.control);
+  EXPECT_EQ(options.attr_timeout, 1.0);
+}
+
+TEST(Options, EveryValueIsTaken) {
+  const auto options = parsed({"unaligned=reject,enforce=odirect,align=4096,mem_align=64",
+                               "require_direct,dsync,threads=3,events=7,control=off",
+                               "log_level=debug,log_file=/tmp/x,attr_timeout=0.5,entry_timeout=0"});
+  EXPECT_EQ(options.unaligned, Unaligned::reject);
+  EXPECT_EQ(options.enforce, MountOptions::Enforce::odirect);
+  EXPECT_EQ(options.alignment.block, 4096U);
+  EXPECT_EQ(options.alignment.memory, 64U);
+  EXPECT_TRUE(options.require_direct);
+  EXPECT_TRUE(options.dsync);
+  EXPECT_EQ(options.threads, 3U);
+  EXPECT_EQ(options.events, 7U);
+  EXPECT_FALSE(options.control);
+  EXPECT_EQ(options.log_level, "debug");
+  EXPECT_EQ(options.log_file, "/tmp/x");
+  EXPECT_EQ(options.attr_timeout, 0.5);
+  EXPECT_EQ(options.entry_timeout, 0.0);
+}
+
+TEST(Options, MemAlignOffIsNotAuto) {
+  EXPECT_EQ(parsed({"unaligned=reject,mem_align=off"}).alignment.memory, 0U);
+  EXPECT_FALSE(parsed({"unaligned=reject,mem_align=off,mem_align=auto"}).alignment.memory);
+}
+
+TEST(Options, LaterValuesWin) {
+  EXPECT_EQ(parsed({"unaligned=split", "unaligned=bounce"}).unaligned, Unaligned::bounce);
+  EXPECT_FALSE(parsed({"align=512,align=auto"}).alignment.block);
+  const auto options = parsed({"ro,rw"});
+  EXPECT_FALSE(options.read_only);
+  EXPECT_TRUE(options.fuse.empty());
+}
+
+TEST(Options, ABackslashKeepsAComma) {
+  EXPECT_EQ(parsed({"log_file=/tmp/a\\,b,dsync"}).log_file, "/tmp/a,b");
+}
+
+TEST(Options, WordsOfFstabMeanNothing) {
+  EXPECT_TRUE(parsed({"rw,noauto,user,_netdev,nofail,x-systemd.automount,comment=hi,defaults"})
+                  .fuse.empty());
+}
+
+TEST(Options, FuseOptionsPassThrough) {
+  const auto options = parsed({"allow_other,noexec,ro,fsname=disk"});
+  EXPECT_TRUE(options.allow_other);
+  EXPECT_TRUE(options.read_only);
+  const std::vector<std::string> expected = {"allow_other", "noexec", "ro", "fsname=disk"};
+  EXPECT_EQ(options.fuse, expected);
+}
+
+struct Wrong {
+  const char* option;
+  const char* named;
+  const char* told;
+};
+
+class WrongOption : public testing::TestWithParam<Wrong> {};
+
+TEST_P(WrongOption, IsNamedInOneLineWithWhatItTakes) {
+  const auto line = complaint(GetParam().option);
+  EXPECT_NE(line.find(GetParam().named), std::string::npos) << line;
+  EXPECT_NE(line.find(GetParam().told), std::string::npos) << line;
+  EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 0) << line;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, WrongOption,
+    testing::Values(Wrong{"frobnicate", "frobnicate", "unknown"},
+                    Wrong{"mode=mmap", "mmap", "direct"},
+                    Wrong{"unaligned=yes", "yes", "bounce, split or reject"},
+                    Wrong{"unaligned", "unaligned", "needs a value"},
+                    Wrong{"unaligned=", "unaligned", "bounce, split or reject"},
+                    Wrong{"enforce=odirect", "enforce", "unaligned=reject"},
+                    Wrong{"mem_align=64", "mem_align", "unaligned=reject"},
+                    Wrong{"unaligned=reject,enforce=some", "some", "all or odirect"},
+                    Wrong{"align=1000", "1000", "power of two"},
+                    Wrong{"align=256", "256", "512 to 65536"},
+                    Wrong{"align=131072", "131072", "65536"},
+                    Wrong{"align=4k", "4k", "power of two"},
+                    Wrong{"align=-4096", "-4096", "power of two"},
+                    Wrong{"align=0", "0", "power of two"},
+                    Wrong{"unaligned=reject,mem_align=3", "3", "power of two"},
+                    Wrong{"unaligned=reject,mem_align=0", "mem_align", "off"},
+                    Wrong{"dsync=1", "dsync", "takes no value"},
+                    Wrong{"threads=0", "0", "1 to 256"}, Wrong{"threads=many", "many", "1 to 256"},
+                    Wrong{"events=0", "0", "1 to 1048576"},
+                    Wrong{"control=maybe", "maybe", "on or off"},
+                    Wrong{"log_level=loud", "loud", "debug"},
+                    Wrong{"log_file=relative", "relative", "absolute path"},
+                    Wrong{"attr_timeout=-1", "-1", "seconds"},
+                    Wrong{"attr_timeout=nan", "nan", "seconds"},
+                    Wrong{"entry_timeout=soon", "soon", "seconds"}));
+
+TEST(Options, TheListShowsEveryOptionInForce) {
+  const auto list = list_options(parsed({"unaligned=split,align=1024,dsync"}));
+  const auto value = [&](const std::string& name) {
+    const auto found = std::find_if(list.begin(), list.end(),
+                                    [&](const auto& entry) { return entry.first == name; });
+    return found == list.end() ? "missing" : found->second;
+  };
+  EXPECT_EQ(value("mode"), "direct");
+  EXPECT_EQ(value("unaligned"), "split");
+  EXPECT_EQ(value("align"), "1024");
+  EXPECT_EQ(value("mem_align"), "auto");
+  EXPECT_EQ(value("dsync"), "on");
+  EXPECT_EQ(value("control"), "on");
+}
+
+}  // namespace
+}  // namespace alignfs
