@@ -1,11 +1,14 @@
 #include "alignfs/base/log.h"
 
+#include <fcntl.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <syslog.h>
 
 #include <memory>
+
+#include "alignfs/base/unique_fd.h"
 
 namespace alignfs {
 
@@ -29,11 +32,16 @@ Status set_up_log(LogTarget target, const std::string& level, const std::string&
             std::make_shared<spdlog::sinks::syslog_sink_mt>("alignfs", LOG_PID, LOG_DAEMON, true));
         logger->set_pattern("%v");
         break;
-      case LogTarget::file:
+      case LogTarget::file: {
+        // spdlog would make missing directories, and says less about what went wrong.
+        const UniqueFd tried(
+            ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+        if (!tried) return last_error("open the log");
         logger = std::make_shared<spdlog::logger>(
             "alignfs", std::make_shared<spdlog::sinks::basic_file_sink_mt>(file));
         logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
         break;
+      }
     }
   } catch (const spdlog::spdlog_ex&) {
     return Error{errno != 0 ? errno : EIO, "open the log"};

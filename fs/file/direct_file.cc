@@ -23,7 +23,7 @@ Result<std::unique_ptr<DirectFile>> DirectFile::open(DirectMode& mode, Inode& in
   std::unique_ptr<DirectFile> file(new DirectFile(mode, inode, std::move(shared), std::move(fd)));
   file->geometry_ = make_geometry(*backing, mode.alignment);
   if (backing->verdict == Verdict::native) file->memory_boundary_ = backing->memory;
-  file->access_ = ::fcntl(file->fd(), F_GETFL) & O_ACCMODE;
+  file->reopen_flags_ = ::fcntl(file->fd(), F_GETFL) & (O_ACCMODE | O_APPEND);
   if (backing->verdict != Verdict::native) {
     mode.observer.fallback(inode.id(), file->fd(), opener, file->geometry_);
   }
@@ -42,7 +42,7 @@ Result<struct stat> DirectFile::attributes() const {
 
 /// Whether a strict mount lets the request pass.
 Status DirectFile::judge(const IoRequest& request, Direction direction) {
-  if (!mode_.reject || request.writeback || (mode_.only_odirect && !request.odirect)) return {};
+  if (!mode_.reject || request.internal || (mode_.only_odirect && !request.odirect)) return {};
   const auto fragment = fragment_of(request, direction);
   const auto rules = rules_for(geometry_, direction, mode_.vector);
   auto view = mode_.observer.observe(fragment);
@@ -68,7 +68,7 @@ Result<DirectFile::ReadData> DirectFile::read(const IoRequest& request) {
   if (plan.window.end > kMaxOffset) {
     // The last block a file can have ends past the last offset the kernel reads up to.
     plan = {{request.offset, request.offset + request.length}, 0, request.length};
-    source = sibling();
+    if (sibling() >= 0) source = sibling();
     block = 1;
   }
   ReadData data{mode_.buffers.acquire(), {}};
@@ -83,7 +83,7 @@ Result<DirectFile::ReadData> DirectFile::read(const IoRequest& request) {
   traffic.backing_read = *got;
   const auto outcome = plan.widened() ? Outcome::bounced : Outcome::ok;
   mode_.counters.add(Operation::read, outcome, traffic);
-  if (plan.widened()) {
+  if (plan.widened() && !request.internal) {
     mode_.observer.adapted(Action::bounced, fragment_of(request, Direction::read),
                            rules_for(geometry_, Direction::read, mode_.vector));
   }
@@ -93,7 +93,7 @@ Result<DirectFile::ReadData> DirectFile::read(const IoRequest& request) {
 int DirectFile::sibling() {
   const std::lock_guard guard(sibling_mutex_);
   if (!sibling_ && !sibling_forbidden_) {
-    sibling_.reset(::open(ProcPath(fd()).c_str(), access_ | O_CLOEXEC));
+    sibling_.reset(::open(ProcPath(fd()).c_str(), reopen_flags_ | O_CLOEXEC));
     sibling_forbidden_ = !sibling_;
   }
   return sibling_.get();

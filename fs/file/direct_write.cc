@@ -1,12 +1,12 @@
 // The write path of direct mode. plan.h says which bytes go which way; this file carries it out.
 
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "alignfs/file/direct_file.h"
+#include "alignfs/io/page_cache.h"
 
 namespace alignfs {
 namespace {
@@ -17,23 +17,6 @@ Durability step_durability(const WritePlan& plan, Durability whole) {
 }
 
 }  // namespace
-
-/// Where an O_APPEND write goes. The kernel sends the end of file as it knows it; if the backing
-/// grew or shrank from outside, the write moves along with the end, so that nothing is overwritten.
-/// Fragments of one call keep their distance from each other.
-std::uint64_t DirectFile::append_offset(const IoRequest& request, std::uint64_t size) const {
-  const auto known = inode_.size_known_to_kernel.load(std::memory_order_relaxed);
-  return std::max(request.offset + size, known) - known;
-}
-
-/// What the kernel does on a local filesystem: setgid without group execution means something else.
-void DirectFile::drop_suidgid(mode_t mode) const {
-  mode_t left = mode & ~mode_t(S_ISUID);
-  if ((mode & S_IXGRP) != 0) left &= ~mode_t(S_ISGID);
-  if (left != mode && ::fchmod(fd(), left & 07777) != 0) {
-    spdlog::warn("clear the setuid bit: {}", std::strerror(errno));
-  }
-}
 
 Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const std::byte> data) {
   Counters::Cell traffic{.requests = 1};
@@ -53,25 +36,25 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
   const auto now = attributes();
   if (!now) co_return now.error();
   const auto end = std::uint64_t(now->st_size);
-  if (request.kill_suidgid) drop_suidgid(now->st_mode);
-  const auto sent_offset = request.offset;
-  if (request.append) request.offset = append_offset(request, end);
+  // The kernel takes an append's offset from the size it knows, which is stale when the backing grew
+  // from outside. The plan is made for the size as it is, and each of its steps goes to the end of
+  // file as that is then, so that nobody's bytes are overwritten.
+  const auto place = request.append ? Place::at_end : Place::at_offset;
+  if (request.append) request.offset = end;
   const Range range{request.offset, request.offset + request.length};
-  const auto plan = plan_write(range, end, geometry_, mode_.policy, access_ != O_WRONLY);
-  const auto written = carry_out(plan, {range, data, request.durability, traffic});
+  const auto plan = plan_write(range, end, geometry_, mode_.policy, (reopen_flags_ & O_ACCMODE) != O_WRONLY);
+  const auto written = carry_out(plan, {range, data, request.durability, place, traffic});
 
   const bool adapted = !plan.as_it_came();
   const bool split = mode_.policy == UnalignedPolicy::split;
   auto outcome = !adapted ? Outcome::ok : split ? Outcome::split : Outcome::bounced;
   if (written) {
     traffic.bytes = *written;
-    auto& known = inode_.size_known_to_kernel;
-    known = std::max<std::uint64_t>(known, sent_offset + *written);
   } else {
     outcome = Outcome::error;
   }
   mode_.counters.add(Operation::write, outcome, traffic);
-  if (adapted && !request.writeback) {
+  if (adapted && !request.internal) {
     mode_.observer.adapted(split ? Action::split : Action::bounced,
                            fragment_of(request, Direction::write),
                            rules_for(geometry_, Direction::write, mode_.vector));
@@ -85,7 +68,7 @@ Result<std::size_t> DirectFile::carry_out(const WritePlan& plan, const WriteStep
     const WriteStep step{fragment.range,
                          whole.data.subspan(fragment.range.begin - whole.range.begin,
                                             fragment.range.length()),
-                         step_durability(plan, whole.durability), whole.traffic};
+                         step_durability(plan, whole.durability), whole.place, whole.traffic};
     const auto written = fragment.path == WritePath::direct     ? write_direct(step)
                          : fragment.path == WritePath::buffered ? write_buffered(step)
                                                                 : read_modify_write(step);
@@ -109,8 +92,10 @@ Result<std::size_t> DirectFile::write_direct(const WriteStep& step) {
     std::memcpy(lease.data(), data.data(), data.size());
     data = {lease.data(), data.size()};
   }
-  const auto written =
-      write_fully(fd(), data, step.range.begin, geometry_.write_block, step.durability);
+  const auto written = write_fully(fd(), data, step.range.begin, geometry_.write_block,
+                                   step.durability, step.place);
+  // The end of file that an append went to was moved from outside, off the block.
+  if (step.place == Place::at_end && written.code() == EINVAL) return write_buffered(step);
   if (written) step.traffic.backing_write += *written;
   return written;
 }
@@ -133,18 +118,32 @@ bool DirectFile::read_ragged_blocks(const WriteStep& step, Range window, std::by
          (!tail || read_range({window.end - block, window.end}));
 }
 
+bool DirectFile::ragged_blocks_cached(const WriteStep& step, Range window) const {
+  const std::uint64_t block = geometry_.write_block;
+  return (window.begin != step.range.begin &&
+          is_cached(fd(), {window.begin, window.begin + block})) ||
+         (window.end != step.range.end && is_cached(fd(), {window.end - block, window.end}));
+}
+
 Result<std::size_t> DirectFile::read_modify_write(const WriteStep& step) {
   const Range window = widen(step.range, geometry_.write_block);
   const std::uint64_t head = step.range.begin - window.begin;
   const auto lease = mode_.buffers.acquire();
   if (!read_ragged_blocks(step, window, lease.data())) return write_buffered(step);
+  // Somebody maps these blocks, or wrote them through the page cache: a store to them since they
+  // were read would be undone. Only the bytes of the request may be touched then.
+  if (ragged_blocks_cached(step, window)) {
+    const auto inside = widen(step.range, geometry_.cache_cell).end;
+    return carry_out(
+        plan_write(step.range, inside, geometry_, UnalignedPolicy::split, true), step);
+  }
   std::memcpy(lease.data() + head, step.data.data(), step.data.size());
   const auto written = write_fully(fd(), {lease.data(), window.length()}, window.begin,
                                    geometry_.write_block, step.durability);
   if (!written) return written.error();
   step.traffic.backing_write += *written;
-  return std::min<std::size_t>(*written - std::min<std::uint64_t>(*written, head),
-                               step.data.size());
+  if (*written <= head) return Error{EIO, "write the backing file: stopped within a block"};
+  return std::min<std::size_t>(*written - head, step.data.size());
 }
 
 Result<std::size_t> DirectFile::write_buffered(const WriteStep& step) {
@@ -158,7 +157,8 @@ Result<std::size_t> DirectFile::write_buffered(const WriteStep& step) {
       return last_error("take O_DIRECT off the backing file");
     }
   }
-  const auto written = write_fully(buffered, step.data, step.range.begin, 1, step.durability);
+  const auto written = write_fully(buffered, step.data, step.range.begin, 1, step.durability,
+                                   step.place);
   if (buffered == fd() && ::fcntl(buffered, F_SETFL, direct_flags) != 0) {
     return last_error("set O_DIRECT on the backing file");
   }

@@ -18,8 +18,9 @@ union HandleBuffer {
 
 ProcPath::ProcPath(int fd) { std::snprintf(text_, sizeof text_, "/proc/self/fd/%d", fd); }
 
-Result<std::unique_ptr<InodeTable>> InodeTable::create(UniqueFd source) {
-  std::unique_ptr<InodeTable> table(new InodeTable(std::move(source)));
+Result<std::unique_ptr<InodeTable>> InodeTable::create(UniqueFd source,
+                                                       std::size_t directory_fds) {
+  std::unique_ptr<InodeTable> table(new InodeTable(std::move(source), directory_fds));
   const int fd = table->source_.get();
 
   struct stat attributes {};
@@ -42,15 +43,16 @@ Result<std::unique_ptr<InodeTable>> InodeTable::create(UniqueFd source) {
 
 InodeTable::~InodeTable() = default;
 
-std::string InodeTable::handle_of(int fd) const {
+std::string InodeTable::handle_of(int fd, bool* reachable) const {
   HandleBuffer buffer{};
   buffer.handle.handle_bytes = MAX_HANDLE_SZ;
   int mount_id = -1;
+  *reachable = false;
   if (!use_handles_ ||
-      ::name_to_handle_at(fd, "", &buffer.handle, &mount_id, AT_EMPTY_PATH) != 0 ||
-      mount_id != mount_id_) {
+      ::name_to_handle_at(fd, "", &buffer.handle, &mount_id, AT_EMPTY_PATH) != 0) {
     return {};
   }
+  *reachable = mount_id == mount_id_;
   return {buffer.bytes, sizeof(file_handle) + buffer.handle.handle_bytes};
 }
 
@@ -86,7 +88,8 @@ Result<Inode*> InodeTable::insert(int fd, UniqueFd path_fd, struct stat* attribu
   if (::fstat(fd, attributes) != 0) return last_error("stat");
   const FileId id{attributes->st_dev, attributes->st_ino};
   if (id == root_->id_) return root_.get();
-  auto handle = handle_of(path_fd.get());
+  bool reachable = false;
+  auto handle = handle_of(path_fd.get(), &reachable);
 
   const std::lock_guard guard(mutex_);
   auto& slot = inodes_[id];
@@ -101,7 +104,7 @@ Result<Inode*> InodeTable::insert(int fd, UniqueFd path_fd, struct stat* attribu
     slot->id_ = id;
     slot->type_ = attributes->st_mode & S_IFMT;
     const bool directory = S_ISDIR(attributes->st_mode);
-    if (handle.empty() || (directory && directory_fds_ < kMaxDirectoryFds)) {
+    if (!reachable || (directory && directory_fds_ < max_directory_fds_)) {
       slot->path_fd_ = std::move(path_fd);
       directory_fds_ += directory;
     } else {
@@ -109,7 +112,6 @@ Result<Inode*> InodeTable::insert(int fd, UniqueFd path_fd, struct stat* attribu
     }
   }
   ++slot->lookups_;
-  slot->size_known_to_kernel.store(std::uint64_t(attributes->st_size), std::memory_order_relaxed);
   return slot.get();
 }
 

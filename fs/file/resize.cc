@@ -42,18 +42,20 @@ Task<bool> clone_range(DirectFile& from, DirectFile& to, file_clone_range range)
 Task<Result<std::size_t>> copy_range(DirectFile& from, std::uint64_t from_offset, DirectFile& to,
                                      std::uint64_t to_offset, std::uint64_t length,
                                      BufferPool& buffers) {
-  const file_clone_range range{0, from_offset, length, to_offset};
-  if (length != 0 && co_await clone_range(from, to, range)) co_return std::size_t(length);
-
-  // Ranges that overlap within a file were refused by the kernel before the request came here.
   const auto buffer = buffers.acquire();
+  const auto cloned = std::min(length, kCloneChunk);
+  if (length != 0 && co_await clone_range(from, to, {0, from_offset, cloned, to_offset})) {
+    if (const auto synced = to.sync_if_mount_asks(); !synced) co_return synced.error();
+    co_return std::size_t(cloned);
+  }
+  // Ranges that overlap within a file were refused by the kernel before the request came here.
   const std::uint64_t limit = std::min(length, kCopyChunk);
   std::size_t done = 0;
   while (done < limit) {
     IoRequest request{.offset = from_offset + done,
                       .length = std::min<std::uint64_t>(limit - done, buffers.buffer_size()),
                       .requester = {},
-                      .writeback = true};
+                      .internal = true};
     {
       const auto piece = from.read(request);
       if (!piece && done == 0) co_return piece.error();

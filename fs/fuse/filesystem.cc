@@ -19,19 +19,22 @@ constexpr std::size_t kCopyBuffer = 256 * 1024;
 
 unsigned worker_count(const MountOptions& options) {
   if (options.threads) return *options.threads;
-  // Workers wait for the backing, so there are more of them than processors; the upper bound keeps
-  // the buffers within bounds.
-  return std::clamp(2 * std::thread::hardware_concurrency(), 4u, 16u);
+  // Workers wait for the backing, also where it is slow (fsync), so there are several times as many
+  // as processors; the upper bound keeps the buffers within bounds.
+  return std::clamp(4 * std::thread::hardware_concurrency(), 8u, 32u);
 }
 
-/// Programs on the mount may open as many files as they like; their limits are not ours.
-void raise_descriptor_limit() {
+/// Programs on the mount may open as many files as they like; their limits are not ours. Returns how
+/// many directories may keep a descriptor.
+std::size_t raise_descriptor_limit() {
+  constexpr std::size_t kMost = 4096;
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
   limit.rlim_cur = limit.rlim_max;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
     spdlog::warn("cannot raise the limit of open files: {}", std::strerror(errno));
   }
+  return std::min<std::size_t>(kMost, limit.rlim_max / 4);
 }
 
 /// One line if `options` cannot be had over this backing, else empty.
@@ -117,14 +120,16 @@ Filesystem::Filesystem(const MountOptions& mount_options, std::string source_pat
   features.max_request = max_request;
 }
 
-Filesystem::~Filesystem() {
-  // Handles that were open when the mount ended. Nobody else knows them any more.
+Filesystem::~Filesystem() { close_files(); }
+
+void Filesystem::close_files() {
   for (const DirectFile* file : files) delete file;
+  files.clear();
 }
 
 std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
                                                const std::string& source, std::string& complaint) {
-  raise_descriptor_limit();
+  const auto directory_fds = raise_descriptor_limit();
   UniqueFd directory(::open(source.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory) {
     complaint = fmt::format("cannot open SOURCE {}: {}", source, std::strerror(errno));
@@ -148,7 +153,7 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
                                                  kernel::choose_max_request(block));
   filesystem->direct.vector = probe_vector_rule(directory.get());
   filesystem->source_geometry = geometry;
-  auto inodes = InodeTable::create(std::move(directory));
+  auto inodes = InodeTable::create(std::move(directory), directory_fds);
   if (!inodes) {
     complaint = fmt::format("cannot use SOURCE {}: {}", source, std::strerror(inodes.code()));
     return nullptr;

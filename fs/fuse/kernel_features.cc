@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <fstream>
 #include <optional>
@@ -19,6 +21,8 @@ namespace {
 // include/uapi/linux/fuse.h of Linux 6.9, spelt out because distributions ship older headers.
 constexpr std::uint64_t kInitExt = 1ull << 30;               // FUSE_INIT_EXT, 7.36
 constexpr std::uint64_t kMaxPages = 1ull << 22;              // FUSE_MAX_PAGES, 7.28
+constexpr std::uint64_t kSetxattrExt = 1ull << 29;           // FUSE_SETXATTR_EXT, 7.33
+constexpr std::uint32_t kAclKillSgid = 1 << 0;               // FUSE_SETXATTR_ACL_KILL_SGID, 7.33
 constexpr std::uint64_t kDirectIoAllowMmap = 1ull << 36;     // FUSE_DIRECT_IO_ALLOW_MMAP, 7.39
 constexpr std::uint64_t kPassthrough = 1ull << 37;           // FUSE_PASSTHROUGH, 7.40
 constexpr std::uint32_t kOpenParallelDirectWrites = 1 << 6;  // FOPEN_PARALLEL_DIRECT_WRITES, 7.38
@@ -40,6 +44,11 @@ struct OpenOut {  // struct fuse_open_out as of 7.40
   std::int32_t backing_id;
 };
 static_assert(sizeof(OpenOut) == 16);
+
+struct SetxattrIn {  // struct fuse_setxattr_in with FUSE_SETXATTR_EXT; without it ends at flags
+  std::uint32_t size, flags, setxattr_flags, padding;
+};
+constexpr std::size_t kShortSetxattrIn = offsetof(SetxattrIn, setxattr_flags);
 
 struct BackingMap {  // struct fuse_backing_map
   std::int32_t fd;
@@ -69,10 +78,14 @@ struct ThreadState {
 };
 thread_local ThreadState state;
 
+/// Granted by INIT: SETXATTR requests come in their long form.
+std::atomic<bool> long_setxattr{false};
+
 void patch_init(const InitPatch& patch, std::span<std::byte> reply) {
   if (reply.size() < sizeof(InitOut)) return;
   InitOut out;
   std::memcpy(&out, reply.data(), sizeof out);
+  out.flags |= std::uint32_t(patch.flags);
   if (patch.offered & kMaxPages) out.max_pages = std::uint16_t(patch.max_request / kPageSize + 1);
   if (patch.offered & kInitExt) {
     out.flags |= std::uint32_t(kInitExt);
@@ -96,11 +109,24 @@ void patch_open(std::int32_t backing_id, std::span<std::byte> reply) {
   std::memcpy(place, &out, sizeof out);
 }
 
+/// Takes the long form's extra fields out, by moving what lies before them.
+std::span<std::byte> shorten_setxattr(std::span<std::byte> request, fuse_in_header header) {
+  constexpr std::size_t kExtra = sizeof(SetxattrIn) - kShortSetxattrIn;
+  SetxattrIn in;
+  std::memcpy(&in, request.data() + sizeof header, sizeof in);
+  state.extras.acl_kills_sgid = (in.setxattr_flags & kAclKillSgid) != 0;
+  header.len -= kExtra;
+  const auto shorter = request.subspan(kExtra);
+  std::memcpy(shorter.data(), &header, sizeof header);
+  std::memcpy(shorter.data() + sizeof header, &in, kShortSetxattrIn);
+  return shorter;
+}
+
 }  // namespace
 
-void prepare_request(std::span<std::byte> request) {
+std::span<std::byte> prepare_request(std::span<std::byte> request) {
   state.extras = {};
-  if (request.size() < sizeof(fuse_in_header)) return;
+  if (request.size() < sizeof(fuse_in_header)) return request;
   fuse_in_header header;
   std::memcpy(&header, request.data(), sizeof header);
   const auto body = request.subspan(sizeof header);
@@ -113,12 +139,15 @@ void prepare_request(std::span<std::byte> request) {
     fuse_write_in in;
     std::memcpy(&in, body.data(), sizeof in);
     state.extras.kill_suidgid = (in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
+  } else if (header.opcode == FUSE_SETXATTR && long_setxattr && body.size() >= sizeof(SetxattrIn)) {
+    return shorten_setxattr(request, header);
   } else if (header.opcode == FUSE_INIT && body.size() >= sizeof(fuse_init_in)) {
     fuse_init_in in;
     std::memcpy(&in, body.data(), sizeof in);
     state.offered = in.flags;
     if (state.offered & kInitExt) state.offered |= std::uint64_t(in.flags2) << 32;
   }
+  return request;
 }
 
 const RequestExtras& current_request() { return state.extras; }
@@ -136,6 +165,8 @@ void request_features(Features& features, bool want_passthrough) {
   features.passthrough = want_passthrough && (state.offered & kPassthrough) != 0;
   if (features.direct_io_mmap) patch.flags |= kDirectIoAllowMmap;
   if (features.passthrough) patch.flags |= kPassthrough;
+  patch.flags |= state.offered & kSetxattrExt;
+  long_setxattr = (patch.flags & kSetxattrExt) != 0;
   state.init = patch;
 }
 

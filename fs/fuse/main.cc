@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstring>
 #include <cstdio>
+#include <exception>
 #include <optional>
 #include <string>
 #include <vector>
@@ -121,16 +122,21 @@ int serve(std::optional<Daemon>& daemon, const CommandLine& line, const MountOpt
                                         std::strerror(opened.code())));
   }
   block_signals();
-  std::string complaint;
-  const auto filesystem = Filesystem::create(options, paths.source, complaint);
-  if (!filesystem) return complain(daemon, complaint);
-  Session session(*filesystem);
-  complaint = session.start(paths.mountpoint);
-  if (!complaint.empty()) return complain(daemon, complaint);
-  spdlog::info("{} mounted at {}", paths.source, paths.mountpoint);
-  if (daemon) daemon->succeeded();
-  session.run();
-  return 0;
+  try {
+    std::string complaint;
+    const auto filesystem = Filesystem::create(options, paths.source, complaint);
+    if (!filesystem) return complain(daemon, complaint);
+    Session session(*filesystem);
+    complaint = session.start(paths.mountpoint);
+    if (!complaint.empty()) return complain(daemon, complaint);
+    spdlog::info("{} mounted at {}", paths.source, paths.mountpoint);
+    if (daemon) daemon->succeeded();
+    session.run();
+    return 0;
+  } catch (const std::exception& problem) {
+    // What was set up is taken down again by now.
+    return complain(daemon, problem.what());
+  }
 }
 
 int run(int argc, char** argv) {

@@ -72,11 +72,8 @@ void Reply::entry(Inode& inode, const struct stat& attributes) {
   if (fuse_reply_entry(request_, &entry) != 0) filesystem_.inodes->forget(inode, 1);
 }
 
-void Reply::attributes(Inode* inode, const struct stat& attributes) {
+void Reply::attributes(const struct stat& attributes) {
   count(0);
-  if (inode != nullptr) {
-    inode->size_known_to_kernel.store(std::uint64_t(attributes.st_size), std::memory_order_relaxed);
-  }
   fuse_reply_attr(request_, &attributes, filesystem_.options.attr_timeout);
 }
 

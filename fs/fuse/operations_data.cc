@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "alignfs/file/resize.h"
@@ -17,7 +18,7 @@ IoRequest io_request(fuse_req_t request, std::uint64_t offset, std::uint64_t len
   // These flags are the descriptor's at the time of the call, with RWF_DSYNC and RWF_SYNC mixed in.
   io.odirect = (info.flags & O_DIRECT) != 0;
   io.append = (info.flags & O_APPEND) != 0;
-  io.writeback = info.writepage != 0;
+  io.internal = info.writepage != 0;
   if ((info.flags & O_DSYNC) != 0) io.durability = Durability::data;
   if ((info.flags & O_SYNC) == O_SYNC) io.durability = Durability::file;
   return io;
@@ -40,7 +41,7 @@ void read(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size
 Detached write_and_reply(fuse_req_t request, DirectFile& file, IoRequest io,
                          std::span<const std::byte> payload,
                          [[maybe_unused]] BufferPool::Lease buffer) {
-  const auto written = co_await without_throwing(file.write(io, payload));
+  const auto written = co_await without_throwing([&] { return file.write(io, payload); });
   if (written) {
     fuse_reply_write(request, *written);
   } else {
@@ -48,14 +49,34 @@ Detached write_and_reply(fuse_req_t request, DirectFile& file, IoRequest io,
   }
 }
 
-void write(Filesystem&, fuse_req_t request, fuse_ino_t node, const char* payload, std::size_t size,
+/// Takes away the bits that a write by somebody who may not keep them ends, as the kernel does on a
+/// local filesystem: setgid without group execution means something else. The kernel's copy of the
+/// mode must go with them, or it would let the changed file run with the old owner's rights.
+Status drop_suidgid(Filesystem& filesystem, fuse_ino_t node, const DirectFile& file) {
+  struct stat attributes {};
+  if (::fstat(file.fd(), &attributes) != 0) return last_error("stat");
+  mode_t left = attributes.st_mode & ~mode_t(S_ISUID);
+  if ((left & S_IXGRP) != 0) left &= ~mode_t(S_ISGID);
+  if (left == attributes.st_mode) return {};
+  if (::fchmod(file.fd(), left & 07777) != 0) return last_error("clear the setuid bit");
+  // A negative offset drops attributes alone and waits for no lock, so a handler may send it.
+  fuse_lowlevel_notify_inval_inode(filesystem.session, node, -1, 0);
+  return {};
+}
+
+void write(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const char* payload, std::size_t size,
            off_t offset, fuse_file_info* info) {
   if (Control::is_control(node)) {
     fuse_reply_err(request, EBADF);
     return;
   }
-  auto io = io_request(request, std::uint64_t(offset), size, *info);
-  io.kill_suidgid = kernel::current_request().kill_suidgid;
+  const auto io = io_request(request, std::uint64_t(offset), size, *info);
+  if (kernel::current_request().kill_suidgid) {
+    if (const auto dropped = drop_suidgid(filesystem, node, file_of(info)); !dropped) {
+      fuse_reply_err(request, dropped.code());
+      return;
+    }
+  }
   write_and_reply(request, file_of(info), io, {reinterpret_cast<const std::byte*>(payload), size},
                   take_request_buffer());
 }
@@ -75,7 +96,8 @@ void fsync(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, int data
 
 Detached allocate_and_reply(Reply reply, DirectFile& file, int mode, std::uint64_t offset,
                             std::uint64_t length) {
-  reply.status(co_await allocate(file, mode, offset, length));
+  reply.status(
+      co_await without_throwing([&] { return allocate(file, mode, offset, length); }));
 }
 
 void fallocate(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, int mode, off_t offset,
@@ -98,8 +120,9 @@ void lseek(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, off_t of
 Detached copy_and_reply(Filesystem& filesystem, fuse_req_t request, DirectFile& from,
                         std::uint64_t from_offset, DirectFile& to, std::uint64_t to_offset,
                         std::uint64_t length) {
-  const auto copied = co_await without_throwing(
-      copy_range(from, from_offset, to, to_offset, length, filesystem.copy_buffers));
+  const auto copied = co_await without_throwing([&] {
+    return copy_range(from, from_offset, to, to_offset, length, filesystem.copy_buffers);
+  });
   if (copied) {
     filesystem.counters.add(Operation::copy, Outcome::ok, {.requests = 1, .bytes = *copied});
     fuse_reply_write(request, *copied);

@@ -28,7 +28,7 @@ void getattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_f
   auto& inode = inode_of(filesystem, node);
   const auto attributes = stat_inode(filesystem, inode);
   if (!attributes) return reply.error(attributes.code());
-  reply.attributes(&inode, *attributes);
+  reply.attributes(*attributes);
 }
 
 timespec time_of(const timespec& given, int to_set, int set, int set_now) {
@@ -63,7 +63,8 @@ Status set_plain_attributes(int path_fd, const struct stat& wanted, int to_set) 
 /// `own` only keeps `fd` open where no handle of the program does.
 Detached resize_and_reply(Reply reply, Inode& inode, std::shared_ptr<OpenInode> shared,
                           [[maybe_unused]] UniqueFd own, int fd, struct stat wanted, int to_set) {
-  auto status = co_await resize(*shared, fd, std::uint64_t(wanted.st_size));
+  auto status = co_await without_throwing(
+      [&] { return resize(*shared, fd, std::uint64_t(wanted.st_size)); });
   auto& filesystem = reply.filesystem();
   if (status) status = set_plain_attributes(shared->anchor.get(), wanted, to_set);
   if (!status) {
@@ -72,7 +73,7 @@ Detached resize_and_reply(Reply reply, Inode& inode, std::shared_ptr<OpenInode> 
   }
   const auto attributes = stat_inode(filesystem, inode);
   if (attributes) {
-    reply.attributes(&inode, *attributes);
+    reply.attributes(*attributes);
   } else {
     reply.error(attributes.code());
   }
@@ -103,7 +104,7 @@ void setattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, struct
   if (!status) return reply.error(status.code());
   const auto attributes = stat_inode(filesystem, inode);
   if (!attributes) return reply.error(attributes.code());
-  reply.attributes(&inode, *attributes);
+  reply.attributes(*attributes);
 }
 
 void statfs(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node) {

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "alignfs/file/resize.h"
 #include "alignfs/fuse/credentials.h"
 #include "alignfs/fuse/operations.h"
 
@@ -14,15 +13,18 @@ namespace {
 /// Opens for what the program wants, and for reading too where it only writes: a read-modify-write
 /// needs that. `open_with(flags)` is tried again without where the backing's permissions forbid it.
 ///
-/// O_APPEND is left out because Linux would then ignore the offsets of writes; O_SYNC and O_DSYNC
-/// come with each request; O_TRUNC must wait for the inode's lock; O_DIRECT is set by DirectFile.
+/// O_APPEND is left out, except for append-only files, because Linux would then ignore the offsets of
+/// writes; O_SYNC and O_DSYNC come with each request; the kernel truncates by SETATTR; O_DIRECT is set
+/// by DirectFile.
 template <typename OpenWith>
 Result<UniqueFd> open_for(int program_flags, OpenWith open_with) {
-  const int kept = program_flags & O_NOATIME;
+  const int no_atime = program_flags & O_NOATIME;
+  const int append = program_flags & O_APPEND;
   const int access = program_flags & O_ACCMODE;
   const int wanted = access == O_WRONLY ? O_RDWR : access;
-  int fd = open_with(wanted | kept);
-  if (fd < 0 && errno == EPERM && kept != 0) fd = open_with(wanted);
+  int fd = open_with(wanted | no_atime);
+  if (fd < 0 && errno == EPERM && no_atime != 0) fd = open_with(wanted);
+  if (fd < 0 && errno == EPERM && append != 0) fd = open_with(wanted | append);
   if (fd < 0 && errno == EACCES && access == O_WRONLY) fd = open_with(O_WRONLY);
   if (fd < 0) return last_error("open the backing file");
   return UniqueFd(fd);
@@ -78,35 +80,16 @@ void open(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file
   if (fuse_reply_open(request, info) != 0) remove_file(filesystem, *file);
 }
 
+/// Always exclusive: whether a caller may open a file that is there is for the kernel to say, and it
+/// has not been asked. ESTALE makes it look again and then send an OPEN.
 Result<UniqueFd> create_backing(int directory, const char* name, mode_t mode, int flags) {
   const bool unnamed = kernel::current_request().tmpfile;
-  const int extra = unnamed ? O_TMPFILE | (flags & O_EXCL) : O_CREAT | O_NOFOLLOW | (flags & O_EXCL);
-  return open_for(flags, [&](int access) {
-    return ::openat(directory, unnamed ? "." : name, access | extra | O_CLOEXEC, mode);
+  const int kind = unnamed ? O_TMPFILE | (flags & O_EXCL) : O_CREAT | O_EXCL | O_NOFOLLOW;
+  auto fd = open_for(flags, [&](int access) {
+    return ::openat(directory, unnamed ? "." : name, access | kind | O_CLOEXEC, mode);
   });
-}
-
-/// The end of create(), after a truncation that may have had to wait for the inode's lock.
-Detached truncate_and_reply(Reply reply, Inode& inode, DirectFile& file, fuse_file_info info,
-                            bool truncate) {
-  auto& filesystem = reply.filesystem();
-  Status status;
-  if (truncate) status = co_await resize(*file.shared(), file.fd(), 0);
-  struct stat attributes {};
-  if (status && ::fstat(file.fd(), &attributes) != 0) status = last_error("stat");
-  if (!status) {
-    remove_file(filesystem, &file);
-    filesystem.inodes->forget(inode, 1);
-    reply.error(status.code());
-    co_return;
-  }
-  const auto entry = entry_of(filesystem, inode, attributes);
-  filesystem.counters.add(Operation::create, Outcome::ok, {.requests = 1});
-  const kernel::OpenReplyScope scope(describe(filesystem, file, &info));
-  if (fuse_reply_create(reply.request(), &entry, &info) != 0) {
-    remove_file(filesystem, &file);
-    filesystem.inodes->forget(inode, 1);
-  }
+  if (fd.code() == EEXIST && (flags & O_EXCL) == 0) return Error{ESTALE, "create a file"};
+  return fd;
 }
 
 void create(Filesystem& filesystem, fuse_req_t request, fuse_ino_t parent, const char* name,
@@ -131,9 +114,13 @@ void create(Filesystem& filesystem, fuse_req_t request, fuse_ino_t parent, const
     filesystem.inodes->forget(**inode, 1);
     return reply.error(file.code());
   }
-  // Somebody else may have made the file since the kernel last looked.
-  const bool truncate = (info->flags & O_TRUNC) != 0 && attributes.st_size > 0;
-  truncate_and_reply(reply, **inode, **file, *info, truncate);
+  const auto entry = entry_of(filesystem, **inode, attributes);
+  const kernel::OpenReplyScope scope(describe(filesystem, **file, info));
+  filesystem.counters.add(Operation::create, Outcome::ok, {.requests = 1});
+  if (fuse_reply_create(request, &entry, info) != 0) {
+    remove_file(filesystem, *file);
+    filesystem.inodes->forget(**inode, 1);
+  }
 }
 
 void release(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {

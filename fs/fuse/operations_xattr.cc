@@ -110,7 +110,16 @@ void setxattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const
   if (Control::is_control(node) || is_own(filesystem, name)) return reply.error(EPERM);
   const auto path = filesystem.inodes->path_of(inode_of(filesystem, node));
   if (!path) return reply.error(path.code());
-  reply.error(::setxattr(ProcPath(path->get()).c_str(), name, value, size, flags) == 0 ? 0 : errno);
+  const ProcPath file(path->get());
+  if (::setxattr(file.c_str(), name, value, size, flags) != 0) return reply.error(errno);
+  struct stat attributes {};
+  // The backing would keep the bit: the daemon may have files of any group setgid.
+  if (kernel::current_request().acl_kills_sgid && ::fstat(path->get(), &attributes) == 0 &&
+      (attributes.st_mode & S_ISGID) != 0 &&
+      ::chmod(file.c_str(), attributes.st_mode & 07777 & ~mode_t(S_ISGID)) != 0) {
+    return reply.error(errno);
+  }
+  reply.error(0);
 }
 
 void removexattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const char* name) {

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstdarg>
 #include <cstring>
+#include <system_error>
 
 #include "alignfs/base/task.h"
 #include "alignfs/fuse/credentials.h"
@@ -135,6 +136,14 @@ std::string Session::mount(const std::string& mountpoint) {
   return {};
 }
 
+void Session::process(std::span<std::byte> message) {
+  message = kernel::prepare_request(message);
+  fuse_buf request{};
+  request.mem = message.data();
+  request.size = message.size();
+  fuse_session_process_buf(filesystem_.session, &request);
+}
+
 /// Answers INIT, on which everything else depends, before there are workers.
 bool Session::negotiate() {
   auto lease = filesystem_.receive_buffers.acquire();
@@ -142,11 +151,7 @@ bool Session::negotiate() {
       ::read(fuse_session_fd(filesystem_.session), lease.data(),
              filesystem_.receive_buffers.buffer_size());
   if (size <= 0) return false;
-  kernel::prepare_request({lease.data(), std::size_t(size)});
-  fuse_buf request{};
-  request.mem = lease.data();
-  request.size = std::size_t(size);
-  fuse_session_process_buf(filesystem_.session, &request);
+  process({lease.data(), std::size_t(size)});
   return fuse_session_exited(filesystem_.session) == 0;
 }
 
@@ -162,8 +167,15 @@ std::string Session::start(const std::string& mountpoint) {
 
   if (auto complaint = mount(mountpoint); !complaint.empty()) return complaint;
   if (!negotiate()) return "cannot agree on a protocol with the kernel's FUSE";
-  running_ = filesystem_.workers;
-  for (unsigned i = 0; i < filesystem_.workers; ++i) workers_.emplace_back([this] { work(); });
+  try {
+    for (unsigned i = 0; i < filesystem_.workers; ++i) {
+      workers_.emplace_back([this] { work(); });
+      ++running_;
+    }
+  } catch (const std::system_error& problem) {
+    return fmt::format("cannot start {} workers: {} (-o threads= takes fewer)",
+                       filesystem_.workers, problem.what());
+  }
 
   struct stat root {};
   if (::stat(mountpoint.c_str(), &root) != 0) {
@@ -190,11 +202,7 @@ void Session::work() {
       break;
     }
     const ReadyQueue::Scope scope;
-    kernel::prepare_request({begin, std::size_t(size)});
-    fuse_buf request{};
-    request.mem = begin;
-    request.size = std::size_t(size);
-    fuse_session_process_buf(filesystem_.session, &request);
+    process({begin, std::size_t(size)});
   }
   request_buffer = {};
   --running_;
@@ -226,6 +234,7 @@ Session::~Session() {
   stop_workers();
   filesystem_.control.shut_down();
   if (filesystem_.session == nullptr) return;
+  filesystem_.close_files();
   // Not before the workers are gone: it closes /dev/fuse, whose number could then be somebody else's.
   if (mounted_) fuse_session_unmount(filesystem_.session);
   fuse_session_destroy(filesystem_.session);

@@ -94,7 +94,8 @@ Result<BackingGeometry> enable_direct_io(int fd) {
     geometry.memory = answer->dio_mem_align;
     geometry.write = answer->dio_offset_align;
     const bool reads = (answer->mask & kStatxDioReadAlign) != 0 &&
-                       is_power_of_two(answer->dio_read_offset_align);
+                       is_power_of_two(answer->dio_read_offset_align) &&
+                       answer->dio_read_offset_align <= kMaxBlock;
     geometry.read = reads ? answer->dio_read_offset_align : answer->dio_offset_align;
   }
   return geometry;

@@ -8,13 +8,14 @@
 namespace alignfs {
 namespace {
 
-int flags_for(Durability durability) {
+int flags_for(Durability durability, Place place) {
+  const int append = place == Place::at_end ? RWF_APPEND : 0;
   switch (durability) {
-    case Durability::none: return 0;
-    case Durability::data: return RWF_DSYNC;
-    case Durability::file: return RWF_SYNC;
+    case Durability::none: return append;
+    case Durability::data: return append | RWF_DSYNC;
+    case Durability::file: break;
   }
-  return RWF_SYNC;
+  return append | RWF_SYNC;
 }
 
 }  // namespace
@@ -35,12 +36,13 @@ Result<std::size_t> read_fully(int fd, std::span<std::byte> buffer, std::uint64_
 }
 
 Result<std::size_t> write_fully(int fd, std::span<const std::byte> data, std::uint64_t offset,
-                                std::uint32_t block, Durability durability) {
+                                std::uint32_t block, Durability durability, Place place) {
+  const int flags = flags_for(durability, place);
   std::size_t done = 0;
   while (done < data.size()) {
     // The kernel reads from the buffer only; iovec has no const form.
     iovec part{const_cast<std::byte*>(data.data()) + done, data.size() - done};
-    const ssize_t put = ::pwritev2(fd, &part, 1, off_t(offset + done), flags_for(durability));
+    const ssize_t put = ::pwritev2(fd, &part, 1, off_t(offset + done), flags);
     if (put < 0 && errno == EINTR) continue;
     if (put < 0 && done == 0) return last_error("write the backing file");
     if (put <= 0) break;

@@ -19,7 +19,7 @@ class InodeTableTest : public testing::Test {
     char name[] = "/tmp/alignfs-inodes.XXXXXX";
     path_ = ::mkdtemp(name);
     UniqueFd source(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    table_ = *InodeTable::create(std::move(source));
+    table_ = *InodeTable::create(std::move(source), 16);
   }
   ~InodeTableTest() override { std::filesystem::remove_all(path_); }
 

@@ -101,6 +101,31 @@ TEST(KernelFeatures, WritesTellWhetherSetuidMustGo) {
   EXPECT_FALSE(current_request().kill_suidgid);
 }
 
+TEST(KernelFeatures, LongSetxattrRequestsAreShortened) {
+  offer(kEverything);
+  Features features;
+  features.max_request = 255 * 4096;
+  request_features(features, false);
+  EXPECT_NE(sent(InitReply{}).flags & 1U << 29, 0U);
+  struct Body {
+    std::uint32_t size = 5, flags = 6, setxattr_flags = 1, padding = 0;
+    std::array<char, 8> name_and_value = {'n', 'a', 'm', 'e', 0, 'v', 'a', 'l'};
+  };
+  auto bytes = message(FUSE_SETXATTR, Body{});
+  const auto shorter = prepare_request(bytes);
+  EXPECT_TRUE(current_request().acl_kills_sgid);
+  ASSERT_EQ(shorter.size(), bytes.size() - 8);
+  fuse_in_header header{};
+  std::memcpy(&header, shorter.data(), sizeof header);
+  EXPECT_EQ(header.len, shorter.size());
+  EXPECT_EQ(header.opcode, std::uint32_t(FUSE_SETXATTR));
+  std::array<std::uint32_t, 2> fields{};
+  std::memcpy(fields.data(), shorter.data() + sizeof header, sizeof fields);
+  EXPECT_EQ(fields[0], 5U);
+  EXPECT_EQ(fields[1], 6U);
+  EXPECT_EQ(std::memcmp(shorter.data() + sizeof header + sizeof fields, "name\0val", 8), 0);
+}
+
 TEST(KernelFeatures, TruncatedRequestsAreLeftAlone) {
   auto bytes = message(FUSE_WRITE, fuse_write_in{});
   bytes.resize(sizeof(fuse_in_header) + 3);

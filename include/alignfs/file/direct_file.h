@@ -50,11 +50,10 @@ struct IoRequest {
   /// The descriptor had O_DIRECT when the call was made: fcntl changes count at once.
   bool odirect = false;
   bool append = false;
-  /// The page cache of the mount flushing a mapping: never judged.
-  bool writeback = false;
+  /// Not a program's call but the page cache of the mount flushing a mapping, or a copy made by the
+  /// daemon: neither judged nor reported.
+  bool internal = false;
   Durability durability = Durability::none;
-  /// The setuid and setgid bits must go before the data comes: the writer may not keep them.
-  bool kill_suidgid = false;
 };
 
 /// One open handle in direct mode: backing I/O with O_DIRECT whatever the program opened with.
@@ -69,8 +68,9 @@ class DirectFile {
     std::span<const std::byte> bytes;
   };
 
-  /// `fd` is the backing file opened without O_DIRECT and without O_APPEND, O_RDWR where the program
-  /// writes and the daemon may read, and becomes the direct descriptor. `flags` are the program's.
+  /// `fd` is the backing file opened without O_DIRECT, O_RDWR where the program writes and the daemon
+  /// may read, and becomes the direct descriptor. It has O_APPEND only where the backing allows
+  /// nothing else (append-only files); Linux ignores the offsets of writes then.
   static Result<std::unique_ptr<DirectFile>> open(DirectMode& mode, Inode& inode,
                                                   std::shared_ptr<OpenInode> shared, UniqueFd fd,
                                                   const Requester& opener);
@@ -85,6 +85,8 @@ class DirectFile {
 
   /// Makes everything written so far durable, with the errors of both descriptors.
   Status sync(bool data_only);
+  /// sync() of the data on a mount with dsync: for what changes blocks other than by write().
+  Status sync_if_mount_asks() { return mode_.dsync ? sync(true) : Status{}; }
   /// What close(2) would report on the backing.
   Status flush();
 
@@ -100,8 +102,6 @@ class DirectFile {
   Fragment fragment_of(const IoRequest& request, Direction direction) const;
   Status judge(const IoRequest& request, Direction direction);
   Result<struct stat> attributes() const;
-  void drop_suidgid(mode_t mode) const;
-  std::uint64_t append_offset(const IoRequest& request, std::uint64_t size) const;
 
   /// One step of a write plan, or one plan after the other: bytes written, and in `traffic` what the
   /// backing saw of it.
@@ -109,6 +109,7 @@ class DirectFile {
     Range range;
     std::span<const std::byte> data;
     Durability durability = Durability::none;
+    Place place = Place::at_offset;
     Counters::Cell& traffic;
   };
   Result<std::size_t> carry_out(const WritePlan& plan, const WriteStep& whole);
@@ -116,6 +117,7 @@ class DirectFile {
   Result<std::size_t> read_modify_write(const WriteStep& step);
   Result<std::size_t> write_buffered(const WriteStep& step);
   bool read_ragged_blocks(const WriteStep& step, Range window, std::byte* into);
+  bool ragged_blocks_cached(const WriteStep& step, Range window) const;
 
   /// The buffered descriptor, or -1 where the backing's permissions forbid a second open.
   int sibling();
@@ -128,7 +130,7 @@ class DirectFile {
   Geometry geometry_;
   /// Boundary that the memory of backing I/O must keep.
   std::uint32_t memory_boundary_ = 1;
-  int access_ = 0;  ///< O_ACCMODE of direct_
+  int reopen_flags_ = 0;  ///< O_ACCMODE and O_APPEND of direct_
   std::mutex sibling_mutex_;
   UniqueFd sibling_;
   bool sibling_forbidden_ = false;

@@ -2,7 +2,6 @@
 
 #include <sys/stat.h>
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -55,17 +54,13 @@ class Inode {
   /// S_IFMT bits.
   mode_t type() const { return type_; }
 
-  /// The file size as the kernel knows it through this mount: what an O_APPEND write's offset is
-  /// taken from. Behind the truth after the backing grew from outside.
-  std::atomic<std::uint64_t> size_known_to_kernel{0};
-
  private:
   friend class InodeTable;
   FileId id_;
   mode_t type_ = 0;
   std::uint64_t lookups_ = 0;
   UniqueFd path_fd_;
-  /// struct file_handle's type and bytes; empty if path_fd_ is kept instead.
+  /// struct file_handle's type and bytes; empty where path_fd_ pins the inode.
   std::string handle_;
   std::weak_ptr<OpenInode> open_;
 };
@@ -73,14 +68,13 @@ class Inode {
 /// All inodes the kernel knows, by backing device and inode number, so that hard links are one.
 ///
 /// Where the daemon may (CAP_DAC_READ_SEARCH) and the backing can, an inode is kept as a file handle
-/// (name_to_handle_at) and costs no descriptor; the first kMaxDirectoryFds directories, and every
-/// inode elsewhere, hold an O_PATH descriptor. Thread-safe.
+/// (name_to_handle_at) and costs no descriptor; the first directories, and every inode elsewhere,
+/// hold an O_PATH descriptor. Thread-safe.
 class InodeTable {
  public:
-  static constexpr std::size_t kMaxDirectoryFds = 4096;
-
-  /// `source` is SOURCE opened for reading; the table owns it.
-  static Result<std::unique_ptr<InodeTable>> create(UniqueFd source);
+  /// `source` is SOURCE opened for reading; the table owns it. At most `directory_fds` directories
+  /// keep a descriptor where handles are to be had.
+  static Result<std::unique_ptr<InodeTable>> create(UniqueFd source, std::size_t directory_fds);
   ~InodeTable();
 
   Inode& root() { return *root_; }
@@ -116,12 +110,16 @@ class InodeTable {
     }
   };
 
-  explicit InodeTable(UniqueFd source) : source_(std::move(source)) {}
+  InodeTable(UniqueFd source, std::size_t directory_fds)
+      : source_(std::move(source)), max_directory_fds_(directory_fds) {}
   Result<Inode*> insert(int fd, UniqueFd path_fd, struct stat* attributes);
-  std::string handle_of(int fd) const;
+  /// The handle of the inode at `fd`: the same through every mount of its filesystem. Empty where
+  /// there are none. `*reachable` tells whether open_handle() can open it.
+  std::string handle_of(int fd, bool* reachable) const;
   Result<UniqueFd> open_handle(const std::string& handle) const;
 
   UniqueFd source_;
+  const std::size_t max_directory_fds_;
   int mount_id_ = -1;
   bool use_handles_ = false;
   std::unique_ptr<Inode> root_;

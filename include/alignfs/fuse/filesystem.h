@@ -56,6 +56,8 @@ struct Filesystem {
   /// Open handles. The kernel holds bare pointers to them; this owns them.
   std::mutex files_mutex;
   std::unordered_set<DirectFile*> files;
+  /// Closes the handles that are open when the mount ends. The workers must be gone.
+  void close_files();
   ~Filesystem();
 };
 

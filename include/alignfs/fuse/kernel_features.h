@@ -24,11 +24,14 @@ struct RequestExtras {
   bool tmpfile = false;
   /// FUSE_WRITE_KILL_SUIDGID: a write by somebody who may not keep the setuid and setgid bits.
   bool kill_suidgid = false;
+  /// FUSE_SETXATTR_ACL_KILL_SGID: the setgid bit must go with the ACL change.
+  bool acl_kills_sgid = false;
 };
 
-/// Looks at a request, and rewrites it where libfuse would not know it. `request` holds a whole
-/// message from /dev/fuse. What it found is current on this thread until the next call.
-void prepare_request(std::span<std::byte> request);
+/// Looks at a request, and rewrites it in place where libfuse would not know it. `request` holds a
+/// whole message from /dev/fuse; what libfuse is to get is returned, and may begin later. What was
+/// found is current on this thread until the next call.
+std::span<std::byte> prepare_request(std::span<std::byte> request);
 
 /// What prepare_request() found on this thread.
 const RequestExtras& current_request();

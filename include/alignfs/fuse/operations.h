@@ -4,6 +4,7 @@
 
 #include <exception>
 #include <new>
+#include <type_traits>
 
 #include "alignfs/fuse/filesystem.h"
 
@@ -24,7 +25,7 @@ class Reply {
   void status(const Status& status) { error(status.code()); }
   /// A name that was found or made. Its lookup is taken back if the kernel no longer wants it.
   void entry(Inode& inode, const struct stat& attributes);
-  void attributes(Inode* inode, const struct stat& attributes);
+  void attributes(const struct stat& attributes);
   /// `size` bytes at `data`; null for none.
   void data(const void* data, std::size_t size);
 
@@ -71,11 +72,21 @@ struct Guarded<Handler> {
   }
 };
 
-/// `task`, with a lack of memory turned into an error: the outermost coroutines let nothing out.
+template <typename>
+struct AwaitedOf;
 template <typename Outcome>
-Task<Outcome> without_throwing(Task<Outcome> task) {
+struct AwaitedOf<Task<Outcome>> {
+  using type = Outcome;
+};
+template <typename AnyTask>
+using Awaited = typename AwaitedOf<AnyTask>::type;
+
+/// The task that `start()` makes, with a lack of memory turned into an error: the outermost
+/// coroutines let nothing out.
+template <typename Start, typename Outcome = Awaited<std::invoke_result_t<Start>>>
+Task<Outcome> without_throwing(Start start) {
   try {
-    co_return co_await std::move(task);
+    co_return co_await start();
   } catch (const std::bad_alloc&) {
     co_return Error{ENOMEM, "no memory for a buffer"};
   }

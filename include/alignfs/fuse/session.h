@@ -1,6 +1,8 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -30,6 +32,8 @@ class Session {
   std::string mount(const std::string& mountpoint);
   bool negotiate();
   void work();
+  /// One message from the kernel.
+  void process(std::span<std::byte> message);
   void stop_workers();
 
   Filesystem& filesystem_;

@@ -53,7 +53,7 @@ const char* name_of(Action action);
 std::string to_json(const Event& event);
 
 /// The explanation as lines of text, the last without a newline. Names the broken rules, the
-/// numbers, where each rule comes from, the nearest legal request and a way out that fits the program.
+/// numbers, where each rule comes from, the nearest legal request and a way out for the program.
 std::string to_text(const Event& event);
 
 /// The first line of to_text without the "alignfs: " prefix: for one-line displays.

@@ -40,14 +40,14 @@ class EventRing {
   EventRing& operator=(const EventRing&) = delete;
 
   /// Counts an event of `kind`. True if it may stand alone: the caller then builds it and calls
-  /// publish(). False if it was merged, and nothing more is to be done: so that the cost of building
-  /// an event is not paid a million times a second.
+  /// publish(). False if it was merged, and nothing more is to be done: so that the cost of
+  /// building an event is not paid a million times a second.
   bool admit(const EventKind& kind);
 
   /// Stores an admitted event, gives it seq and time, wakes listeners. Returns it as stored.
   Event publish(Event event);
-  /// The same for an event admitted under a kind other than kind_of(event): later merges are counted
-  /// by the kind they are admitted as.
+  /// The same for an event admitted under a kind other than kind_of(event): later merges are
+  /// counted by the kind they are admitted as.
   Event publish(const EventKind& admitted_as, Event event);
 
   /// JSON lines of the events from `seq` on, as many whole lines as fit in `limit` bytes, and the

@@ -9,8 +9,9 @@
 
 namespace alignfs {
 
-/// The newest refusal of each file, for each user, as text. Bounded: at most `files` files, of which
-/// the one refused longest ago is forgotten first, and kUsersPerFile users a file. Thread-safe.
+/// The newest refusal of each file, for each user, as text. Bounded: at most `files` files, of
+/// which the one refused longest ago is forgotten first, and kUsersPerFile users a file.
+/// Thread-safe.
 class LastErrors {
  public:
   static constexpr std::size_t kUsersPerFile = 8;

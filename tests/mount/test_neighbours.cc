@@ -1,0 +1,237 @@
+// Others at work on the same files: on the backing, through a mapping, as another user.
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include "mount/support/command.h"
+#include "mount/support/fd.h"
+#include "mount/support/fixture.h"
+#include "mount/support/mount.h"
+
+namespace alignfs::test {
+namespace {
+
+constexpr uid_t kStranger = 12345;
+constexpr gid_t kStrangersGroup = 12346;
+
+class Neighbours : public MountTest {
+ protected:
+  void SetUp() override {
+    MountTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    backing_ = std::make_unique<Backing>(LoopDisk::Shape{});
+    mount_ = std::make_unique<Mount>(backing_->path(), "allow_other,suid");
+  }
+  std::string backing(const std::string& name) const { return *backing_ / name; }
+  std::string mounted(const std::string& name) const { return *mount_ / name; }
+
+  std::unique_ptr<Backing> backing_;
+  std::unique_ptr<Mount> mount_;
+};
+
+mode_t mode_of(const std::string& path) {
+  struct stat status {};
+  EXPECT_EQ(stat(path.c_str(), &status), 0) << path;
+  return status.st_mode & 07777;
+}
+
+/// Repeats `action` on a thread of its own until destroyed.
+class Meanwhile {
+ public:
+  explicit Meanwhile(std::function<void()> action) : thread_([this, action = std::move(action)] {
+      while (!stop_) action();
+    }) {}
+  ~Meanwhile() {
+    stop_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+TEST_F(Neighbours, AppendsFindTheEndThatFallocateMade) {
+  const Fd fd = open_file(mounted("file"), O_RDWR | O_CREAT | O_APPEND);
+  ASSERT_EQ(write(fd.get(), "a", 1), 1);
+  ASSERT_EQ(fallocate(fd.get(), 0, 0, 8192), 0);
+  ASSERT_EQ(write(fd.get(), "z", 1), 1);
+  EXPECT_EQ(size_of(backing("file")), 8193);
+  EXPECT_EQ(read_file(backing("file")).back(), 'z');
+}
+
+TEST_F(Neighbours, AppendsLeaveNoHolesBesideSomebodyWhoStats) {
+  const Fd fd = open_file(mounted("file"), O_WRONLY | O_CREAT | O_APPEND);
+  constexpr int kRounds = 20'000;
+  {
+    const Meanwhile stats([&] {
+      struct stat status {};
+      stat(mounted("file").c_str(), &status);
+    });
+    for (int i = 0; i < kRounds; ++i) ASSERT_EQ(write(fd.get(), "0123456789", 10), 10);
+  }
+  const auto content = read_file(backing("file"));
+  EXPECT_EQ(content.size(), 10U * kRounds);
+  EXPECT_EQ(std::count(content.begin(), content.end(), '\0'), 0);
+}
+
+TEST_F(Neighbours, AppendsOnBothSidesOfTheMountAllSurvive) {
+  const Fd ours = open_file(mounted("file"), O_WRONLY | O_CREAT | O_APPEND);
+  const Fd theirs = open_file(backing("file"), O_WRONLY | O_APPEND);
+  constexpr int kRounds = 10'000;
+  std::atomic<long> outside{0};
+  {
+    const Meanwhile appends([&] { outside += write(theirs.get(), "E", 1); });
+    for (int i = 0; i < kRounds; ++i) ASSERT_EQ(write(ours.get(), "M", 1), 1);
+  }
+  const auto content = read_file(backing("file"));
+  EXPECT_EQ(std::count(content.begin(), content.end(), 'M'), kRounds);
+  EXPECT_EQ(std::count(content.begin(), content.end(), 'E'), outside.load());
+  EXPECT_EQ(content.size(), std::size_t(kRounds) + std::size_t(outside));
+}
+
+TEST_F(Neighbours, AnAppendOnlyFileTakesAppendsAlone) {
+  write_file(backing("file"), "one");
+  const auto set_flags = [&](int flags) {
+    const Fd fd = open_file(backing("file"), O_RDONLY);
+    return ioctl(fd.get(), FS_IOC_SETFLAGS, &flags);
+  };
+  ASSERT_EQ(set_flags(FS_APPEND_FL), 0);
+  EXPECT_EQ(open(mounted("file").c_str(), O_WRONLY), -1);
+  EXPECT_EQ(errno, EPERM);
+  const int fd = open(mounted("file").c_str(), O_WRONLY | O_APPEND);
+  EXPECT_GE(fd, 0);
+  const std::string more(5000, 'x');
+  EXPECT_EQ(write(fd, more.data(), more.size()), ssize_t(more.size()));
+  close(fd);
+  ASSERT_EQ(set_flags(0), 0);
+  EXPECT_EQ(read_file(backing("file")), "one" + more);
+}
+
+TEST_F(Neighbours, AStoreThroughAMappingIsNotUndoneByAWriteNextToIt) {
+  write_file(mounted("file"), std::string(8192, '\0'));
+  const Fd mapped = open_file(mounted("file"), O_RDWR);
+  void* memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, mapped.get(), 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  auto* cell = static_cast<volatile unsigned*>(memory);
+  const Fd writer = open_file(mounted("file"), O_RDWR);
+  long undone = 0;
+  {
+    const Meanwhile writes([&] {
+      if (pwrite(writer.get(), "y", 1, 100) != 1) ADD_FAILURE() << "pwrite failed";
+    });
+    // Each value is looked at again only after many writes had the time to undo it.
+    for (unsigned value = 1; value <= 3000; ++value) {
+      *cell = value;
+      for (int i = 0; i < 20; ++i) {
+        std::this_thread::yield();
+        undone += *cell != value;
+      }
+    }
+  }
+  munmap(memory, 4096);
+  EXPECT_EQ(undone, 0);
+}
+
+TEST_F(Neighbours, TwoNamesThroughABindMountAreOneFile) {
+  write_file(backing("file"), std::string(4096, '\0'));
+  write_file(backing("bound"), "");
+  ASSERT_EQ(::mount(backing("file").c_str(), backing("bound").c_str(), nullptr, MS_BIND, nullptr),
+            0);
+  std::string lost;
+  {
+    Mount mount(backing_->path());
+    const auto count_up = [&](const std::string& name, off_t where) {
+      const Fd fd = open_file(mount / name, O_RDWR);
+      for (int i = 1; i <= 2000; ++i) {
+        const char value = char(i % 100);
+        char seen = 0;
+        if (pwrite(fd.get(), &value, 1, where) != 1 || pread(fd.get(), &seen, 1, where) != 1) return -1;
+        if (seen != value) return i;
+      }
+      return 0;
+    };
+    std::atomic<int> other{0};
+    std::thread thread([&] { other = count_up("bound", 1); });
+    const int one = count_up("file", 0);
+    thread.join();
+    EXPECT_EQ(one, 0) << "a write through the first name was lost";
+    EXPECT_EQ(other, 0) << "a write through the second name was lost";
+  }
+  EXPECT_EQ(umount(backing("bound").c_str()), 0);
+}
+
+TEST_F(Neighbours, SetuidEndsAtOnceForTheKernelToo) {
+  write_file(backing("program"), "old");
+  ASSERT_EQ(chmod(backing("program").c_str(), 04777), 0);
+  ASSERT_EQ(mode_of(mounted("program")), mode_t(04777));  // the kernel knows it now
+  const int result = as_user(kStranger, kStranger, {}, [&] {
+    const Fd fd = open_file(mounted("program"), O_WRONLY);
+    return write(fd.get(), "new", 3) == 3 ? 0 : errno;
+  });
+  EXPECT_EQ(result, 0);
+  EXPECT_EQ(mode_of(backing("program")), mode_t(0777));
+  EXPECT_EQ(mode_of(mounted("program")), mode_t(0777));
+}
+
+TEST_F(Neighbours, SetgidGoesWithAnAclChangeByAnOutsider) {
+  write_file(backing("file"), "x");
+  ASSERT_EQ(chown(backing("file").c_str(), kStranger, kStrangersGroup), 0);
+  ASSERT_EQ(chmod(backing("file").c_str(), 02755), 0);
+  // Each time another entry: setfacl leaves an ACL alone that is as it should be.
+  const auto set_acl = [&](const std::string& entry, const std::vector<gid_t>& groups) {
+    return as_user(kStranger, kStranger, groups, [&] {
+      return run({"setfacl", "-m", entry, mounted("file")}).status;
+    });
+  };
+  ASSERT_EQ(set_acl("u:54321:r", {kStrangersGroup}), 0);
+  EXPECT_NE(mode_of(backing("file")) & S_ISGID, 0U) << "a member of the group may keep it";
+  ASSERT_EQ(set_acl("u:54322:r", {}), 0);
+  EXPECT_EQ(mode_of(backing("file")) & S_ISGID, 0U);
+}
+
+TEST_F(Neighbours, CreateDoesNotOpenWhatTheCallerMayNot) {
+  ASSERT_EQ(mkdir(backing("public").c_str(), 0777), 0);
+  ASSERT_EQ(chmod(backing("public").c_str(), 0777), 0);
+  // Somebody makes and removes a private file; the stranger opens it with O_CREAT over and over, and
+  // sometimes meets it between the kernel's look and the daemon's.
+  const auto secret = backing("public/secret");
+  const Meanwhile maker([&] {
+    Fd fd = open_file(secret, O_WRONLY | O_CREAT, 0600);
+    if (write(fd.get(), "private", 7) != 7) ADD_FAILURE();
+    fd.close();
+    unlink(secret.c_str());
+  });
+  const int read_private = as_user(kStranger, kStranger, {}, [&] {
+    int seen = 0;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(3);
+    while (std::chrono::steady_clock::now() < end) {
+      const int fd = open(mounted("public/secret").c_str(), O_RDWR | O_CREAT, 0600);
+      char text[8] = {};
+      if (fd >= 0 && pread(fd, text, 7, 0) == 7 && text[0] == 'p') {
+        struct stat status {};
+        fstat(fd, &status);
+        seen += status.st_uid == 0;
+      }
+      close(fd);
+      unlink(mounted("public/secret").c_str());
+    }
+    return std::min(seen, 200);
+  });
+  EXPECT_EQ(read_private, 0);
+}
+
+}  // namespace
+}  // namespace alignfs::test
