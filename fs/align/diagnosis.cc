@@ -43,6 +43,16 @@ Rules rules_for(const Geometry& geometry, Direction direction, VectorRule vector
           .vector = vector};
 }
 
+Call clip_to_end_of_file(Call call, std::uint64_t size, std::uint32_t block) {
+  call.length = clip_to_end_of_file(call.offset, call.length, size, block);
+  std::uint64_t left = call.length;
+  for (auto& segment : call.segments) {
+    segment.length = std::min(segment.length, left);
+    left -= segment.length;
+  }
+  return call;
+}
+
 Diagnosis diagnose(const Call& call, const Rules& rules) {
   Diagnosis diagnosis;
   diagnosis.nearest_offset = call.offset;

@@ -34,6 +34,12 @@ std::uint64_t ReadPlan::valid(std::uint64_t got) const {
   return got <= head ? 0 : std::min(length, got - head);
 }
 
+std::uint64_t clip_to_end_of_file(std::uint64_t offset, std::uint64_t length, std::uint64_t size,
+                                  std::uint32_t block) {
+  if (offset >= size) return 0;
+  return std::min(length, align_up(size, block) - offset);
+}
+
 ReadPlan plan_read(std::uint64_t offset, std::uint64_t length, const Geometry& geometry) {
   const Range wanted{offset, offset + length};
   const Range window = length == 0 ? wanted : widen(wanted, geometry.read_block);

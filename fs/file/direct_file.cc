@@ -43,12 +43,22 @@ Result<struct stat> DirectFile::attributes() const {
 /// Whether a strict mount lets the request pass.
 Status DirectFile::judge(const IoRequest& request, Direction direction) {
   if (!mode_.reject || request.internal || (mode_.only_odirect && !request.odirect)) return {};
+  const auto now = attributes();
+  if (!now) return now.error();
+  const auto size = std::uint64_t(now->st_size);
+  // Linux looks at the end of file before it looks at the alignment.
+  if (direction == Direction::read && request.offset >= size) return {};
   const auto fragment = fragment_of(request, direction);
   const auto rules = rules_for(geometry_, direction, mode_.vector);
   auto view = mode_.observer.observe(fragment);
   if (view.kind == CallView::Kind::page_access) return {};
   const auto diagnosis = diagnose(view.call, rules);
   if (diagnosis.legal()) return {};
+  // Explained is the call as it was made; judged is the part that the file has.
+  if (direction == Direction::read &&
+      diagnose(clip_to_end_of_file(view.call, size, rules.block.bytes), rules).legal()) {
+    return {};
+  }
   mode_.observer.rejected(fragment, view, rules, diagnosis);
   return Error{EINVAL, "misaligned request"};
 }
@@ -56,13 +66,19 @@ Status DirectFile::judge(const IoRequest& request, Direction direction) {
 Result<DirectFile::ReadData> DirectFile::read(const IoRequest& request) {
   Counters::Cell traffic{.requests = 1};
   if (const auto verdict = judge(request, Direction::read); !verdict) {
-    // Linux looks at the end of file before it looks at the alignment.
-    const auto now = attributes();
-    if (now && request.offset >= std::uint64_t(now->st_size)) return ReadData{};
     mode_.counters.add(Operation::read, Outcome::rejected, traffic);
     return verdict.error();
   }
   auto plan = plan_read(request.offset, request.length, geometry_);
+  if (plan.widened()) {
+    // A request that is unaligned only where the file has ended is one that the backing accepts.
+    const auto now = attributes();
+    if (!now) return now.error();
+    plan = plan_read(request.offset,
+                     clip_to_end_of_file(request.offset, request.length,
+                                         std::uint64_t(now->st_size), geometry_.read_block),
+                     geometry_);
+  }
   int source = fd();
   std::uint32_t block = geometry_.read_block;
   if (plan.window.end > kMaxOffset) {

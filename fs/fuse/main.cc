@@ -61,6 +61,12 @@ struct CommandLine {
   std::string mountpoint;
 };
 
+/// What getopt() stumbled on, as it was given: a long option stands for itself.
+std::string unknown_option(char** argv) {
+  if (::optopt == '-') return argv[::optind];
+  return std::string("-") + char(::optopt);
+}
+
 /// Returns an exit status if there is nothing to mount.
 std::optional<int> parse(int argc, char** argv, CommandLine& line) {
   ::opterr = 0;
@@ -75,7 +81,8 @@ std::optional<int> parse(int argc, char** argv, CommandLine& line) {
         std::fprintf(stderr, "alignfs: option -%c needs a value (alignfs -h for help)\n", ::optopt);
         return kWrongCommandLine;
       default:
-        std::fprintf(stderr, "alignfs: unknown option -%c (alignfs -h for help)\n", ::optopt);
+        std::fprintf(stderr, "alignfs: unknown option %s (alignfs -h for help)\n",
+                     unknown_option(argv).c_str());
         return kWrongCommandLine;
     }
   }

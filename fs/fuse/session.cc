@@ -164,6 +164,11 @@ std::string Session::start(const std::string& mountpoint) {
   wake.sa_handler = [](int) {};
   ::sigaction(kWakeSignal, &wake, nullptr);
   gone_.reset(::eventfd(0, EFD_CLOEXEC));
+  sigset_t ending;
+  sigemptyset(&ending);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ending, signal);
+  ended_by_.reset(::signalfd(-1, &ending, SFD_CLOEXEC));
+  if (!gone_ || !ended_by_) return fmt::format("cannot wait for signals: {}", std::strerror(errno));
 
   if (auto complaint = mount(mountpoint); !complaint.empty()) return complaint;
   if (!negotiate()) return "cannot agree on a protocol with the kernel's FUSE";
@@ -209,11 +214,7 @@ void Session::work() {
 }
 
 void Session::run() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
-  const UniqueFd arrived(::signalfd(-1, &signals, SFD_CLOEXEC));
-  pollfd sources[] = {{arrived.get(), POLLIN, 0}, {gone_.get(), POLLIN, 0}};
+  pollfd sources[] = {{ended_by_.get(), POLLIN, 0}, {gone_.get(), POLLIN, 0}};
   while (::poll(sources, 2, -1) < 0 && errno == EINTR) {
   }
   if ((sources[0].revents & POLLIN) != 0) spdlog::info("signal received, unmounting");

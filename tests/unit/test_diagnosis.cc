@@ -5,6 +5,8 @@
 #include <limits>
 #include <vector>
 
+#include "alignfs/align/plan.h"
+
 namespace alignfs {
 namespace {
 
@@ -180,6 +182,27 @@ TEST(RulesFor, TakesTheBoundaryOfTheDirection) {
   const Rules write = rules_for(geometry, Direction::write, VectorRule::memory);
   EXPECT_EQ(write.block, (Requirement{4096, Source::statx}));
   EXPECT_EQ(write.vector, VectorRule::memory);
+}
+
+TEST(ClipToEndOfFile, WhatLiesBeyondTheLastBlockIsNotJudged) {
+  EXPECT_EQ(clip_to_end_of_file(16384, 4608, 20000, 4096), 4096U);
+  EXPECT_EQ(clip_to_end_of_file(16384, 4096, 20000, 4096), 4096U);
+  EXPECT_EQ(clip_to_end_of_file(16384, 100, 20000, 4096), 100U);
+  EXPECT_EQ(clip_to_end_of_file(0, 20001, 20000, 512), 20001U);
+  EXPECT_EQ(clip_to_end_of_file(0, 30000, 20000, 512), 20480U);
+  EXPECT_EQ(clip_to_end_of_file(20000, 10, 20000, 4096), 0U);
+  EXPECT_EQ(clip_to_end_of_file(30000, 10, 20000, 4096), 0U);
+}
+
+TEST(ClipToEndOfFile, SegmentsAreCutInOrder) {
+  Call call;
+  call.offset = 16384;
+  call.length = 9216;
+  call.segments = {{0x1000, 3584}, {0x2000, 5120}, {0x3001, 512}};
+  const auto clipped = clip_to_end_of_file(call, 20000, 4096);
+  EXPECT_EQ(clipped.length, 4096U);
+  const std::vector<Segment> expected = {{0x1000, 3584}, {0x2000, 512}, {0x3001, 0}};
+  EXPECT_EQ(clipped.segments, expected);
 }
 
 }  // namespace

@@ -38,6 +38,11 @@ struct ReadPlan {
 
 ReadPlan plan_read(std::uint64_t offset, std::uint64_t length, const Geometry& geometry);
 
+/// `length` of a read at `offset` in a file of `size` bytes without what lies beyond the block that
+/// holds the end of file; 0 at or past the end of file.
+std::uint64_t clip_to_end_of_file(std::uint64_t offset, std::uint64_t length, std::uint64_t size,
+                                  std::uint32_t block);
+
 /// How one piece of a write is made.
 enum class WritePath : std::uint8_t {
   direct,             ///< O_DIRECT, from an aligned buffer

@@ -43,6 +43,8 @@ class Session {
   std::atomic<unsigned> running_{0};
   /// Written to by a worker that found the mount gone.
   UniqueFd gone_;
+  /// SIGINT, SIGTERM and SIGHUP, as a descriptor.
+  UniqueFd ended_by_;
   std::vector<std::thread> workers_;
 };
 
