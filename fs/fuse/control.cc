@@ -110,9 +110,10 @@ void Control::read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t 
                    fuse_file_info* info) {
   auto& handle = *reinterpret_cast<Handle*>(info->fh);
   if (node != kEvents) {
+    // A copy: the handle may be released as soon as the answer is on its way.
     const auto begin = std::min(std::size_t(offset), handle.text.size());
-    fuse_reply_buf(request, handle.text.data() + begin,
-                   std::min(size, handle.text.size() - begin));
+    const auto piece = handle.text.substr(begin, size);
+    fuse_reply_buf(request, piece.data(), piece.size());
     return;
   }
   if ((info->flags & O_NONBLOCK) == 0) {
