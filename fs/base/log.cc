@@ -34,8 +34,7 @@ Status set_up_log(LogTarget target, const std::string& level, const std::string&
         break;
       case LogTarget::file: {
         // spdlog would make missing directories, and says less about what went wrong.
-        const UniqueFd tried(
-            ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+        const UniqueFd tried(::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
         if (!tried) return last_error("open the log");
         logger = std::make_shared<spdlog::logger>(
             "alignfs", std::make_shared<spdlog::sinks::basic_file_sink_mt>(file));

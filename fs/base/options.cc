@@ -89,8 +89,7 @@ const std::vector<Spec>& specs() {
   using Options = MountOptions;
   static const std::vector<Spec> table = [] {
     std::vector<Spec> specs = {
-        {"mode", "direct",
-         [](Parser&, std::string_view value) { return value == "direct"; }},
+        {"mode", "direct", [](Parser&, std::string_view value) { return value == "direct"; }},
         {"unaligned", "bounce, split or reject",
          [](Parser& parser, std::string_view value) {
            return set_word<Options::Unaligned>(parser.options.unaligned, value,

@@ -132,7 +132,8 @@ Status DirectFile::flush() {
   Status status;
   const auto flush_one = [&](int fd) {
     UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-    if (copy && ::close(copy.release()) != 0 && status) status = last_error("flush the backing file");
+    if (copy && ::close(copy.release()) != 0 && status)
+      status = last_error("flush the backing file");
   };
   flush_one(fd());
   const std::lock_guard guard(sibling_mutex_);

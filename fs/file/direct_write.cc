@@ -36,13 +36,14 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
   const auto now = attributes();
   if (!now) co_return now.error();
   const auto end = std::uint64_t(now->st_size);
-  // The kernel takes an append's offset from the size it knows, which is stale when the backing grew
-  // from outside. The plan is made for the size as it is, and each of its steps goes to the end of
-  // file as that is then, so that nobody's bytes are overwritten.
+  // The kernel takes an append's offset from the size it knows, which is stale when the backing
+  // grew from outside. The plan is made for the size as it is, and each of its steps goes to the
+  // end of file as that is then, so that nobody's bytes are overwritten.
   const auto place = request.append ? Place::at_end : Place::at_offset;
   if (request.append) request.offset = end;
   const Range range{request.offset, request.offset + request.length};
-  const auto plan = plan_write(range, end, geometry_, mode_.policy, (reopen_flags_ & O_ACCMODE) != O_WRONLY);
+  const auto plan =
+      plan_write(range, end, geometry_, mode_.policy, (reopen_flags_ & O_ACCMODE) != O_WRONLY);
   const auto written = carry_out(plan, {range, data, request.durability, place, traffic});
 
   const bool adapted = !plan.as_it_came();
@@ -65,10 +66,10 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
 Result<std::size_t> DirectFile::carry_out(const WritePlan& plan, const WriteStep& whole) {
   std::size_t done = 0;
   for (const auto& fragment : plan.fragments()) {
-    const WriteStep step{fragment.range,
-                         whole.data.subspan(fragment.range.begin - whole.range.begin,
-                                            fragment.range.length()),
-                         step_durability(plan, whole.durability), whole.place, whole.traffic};
+    const WriteStep step{
+        fragment.range,
+        whole.data.subspan(fragment.range.begin - whole.range.begin, fragment.range.length()),
+        step_durability(plan, whole.durability), whole.place, whole.traffic};
     const auto written = fragment.path == WritePath::direct     ? write_direct(step)
                          : fragment.path == WritePath::buffered ? write_buffered(step)
                                                                 : read_modify_write(step);
@@ -92,8 +93,8 @@ Result<std::size_t> DirectFile::write_direct(const WriteStep& step) {
     std::memcpy(lease.data(), data.data(), data.size());
     data = {lease.data(), data.size()};
   }
-  const auto written = write_fully(fd(), data, step.range.begin, geometry_.write_block,
-                                   step.durability, step.place);
+  const auto written =
+      write_fully(fd(), data, step.range.begin, geometry_.write_block, step.durability, step.place);
   // The end of file that an append went to was moved from outside, off the block.
   if (step.place == Place::at_end && written.code() == EINVAL) return write_buffered(step);
   if (written) step.traffic.backing_write += *written;
@@ -134,8 +135,7 @@ Result<std::size_t> DirectFile::read_modify_write(const WriteStep& step) {
   // were read would be undone. Only the bytes of the request may be touched then.
   if (ragged_blocks_cached(step, window)) {
     const auto inside = widen(step.range, geometry_.cache_cell).end;
-    return carry_out(
-        plan_write(step.range, inside, geometry_, UnalignedPolicy::split, true), step);
+    return carry_out(plan_write(step.range, inside, geometry_, UnalignedPolicy::split, true), step);
   }
   std::memcpy(lease.data() + head, step.data.data(), step.data.size());
   const auto written = write_fully(fd(), {lease.data(), window.length()}, window.begin,
@@ -150,15 +150,15 @@ Result<std::size_t> DirectFile::write_buffered(const WriteStep& step) {
   int buffered = sibling();
   const int direct_flags = buffered < 0 ? ::fcntl(fd(), F_GETFL) : 0;
   if (buffered < 0) {
-    // The whole file is locked against other writers (write() saw to it); a read that finds the flag
-    // off goes through the page cache for once, with the same bytes.
+    // The whole file is locked against other writers (write() saw to it); a read that finds the
+    // flag off goes through the page cache for once, with the same bytes.
     buffered = fd();
     if (direct_flags < 0 || ::fcntl(buffered, F_SETFL, direct_flags & ~O_DIRECT) != 0) {
       return last_error("take O_DIRECT off the backing file");
     }
   }
-  const auto written = write_fully(buffered, step.data, step.range.begin, 1, step.durability,
-                                   step.place);
+  const auto written =
+      write_fully(buffered, step.data, step.range.begin, 1, step.durability, step.place);
   if (buffered == fd() && ::fcntl(buffered, F_SETFL, direct_flags) != 0) {
     return last_error("set O_DIRECT on the backing file");
   }

@@ -18,8 +18,7 @@ union HandleBuffer {
 
 ProcPath::ProcPath(int fd) { std::snprintf(text_, sizeof text_, "/proc/self/fd/%d", fd); }
 
-Result<std::unique_ptr<InodeTable>> InodeTable::create(UniqueFd source,
-                                                       std::size_t directory_fds) {
+Result<std::unique_ptr<InodeTable>> InodeTable::create(UniqueFd source, std::size_t directory_fds) {
   std::unique_ptr<InodeTable> table(new InodeTable(std::move(source), directory_fds));
   const int fd = table->source_.get();
 
@@ -34,8 +33,7 @@ Result<std::unique_ptr<InodeTable>> InodeTable::create(UniqueFd source,
   HandleBuffer buffer{};
   buffer.handle.handle_bytes = MAX_HANDLE_SZ;
   if (::name_to_handle_at(fd, "", &buffer.handle, &table->mount_id_, AT_EMPTY_PATH) == 0) {
-    const UniqueFd tried(
-        ::open_by_handle_at(fd, &buffer.handle, O_PATH | O_CLOEXEC));
+    const UniqueFd tried(::open_by_handle_at(fd, &buffer.handle, O_PATH | O_CLOEXEC));
     table->use_handles_ = bool(tried);
   }
   return table;
@@ -48,8 +46,7 @@ std::string InodeTable::handle_of(int fd, bool* reachable) const {
   buffer.handle.handle_bytes = MAX_HANDLE_SZ;
   int mount_id = -1;
   *reachable = false;
-  if (!use_handles_ ||
-      ::name_to_handle_at(fd, "", &buffer.handle, &mount_id, AT_EMPTY_PATH) != 0) {
+  if (!use_handles_ || ::name_to_handle_at(fd, "", &buffer.handle, &mount_id, AT_EMPTY_PATH) != 0) {
     return {};
   }
   *reachable = mount_id == mount_id_;

@@ -244,11 +244,10 @@ void Control::read_directory(fuse_req_t request, std::size_t size, off_t offset,
     fuse_entry_param entry{};
     entry.attr = attributes_of(names[i].node);
     char* room = reply.data() + used;
-    const auto need =
-        plus ? fuse_add_direntry_plus(request, room, size - used, names[i].name, &entry,
-                                      off_t(i + 1))
-             : fuse_add_direntry(request, room, size - used, names[i].name, &entry.attr,
-                                 off_t(i + 1));
+    const auto need = plus ? fuse_add_direntry_plus(request, room, size - used, names[i].name,
+                                                    &entry, off_t(i + 1))
+                           : fuse_add_direntry(request, room, size - used, names[i].name,
+                                               &entry.attr, off_t(i + 1));
     if (need > size - used) break;
     used += need;
   }
@@ -273,8 +272,8 @@ std::string Control::stats_text() const {
     gauges.open_files = filesystem_.files.size();
   }
   gauges.inodes = filesystem_.inodes->size();
-  gauges.buffer_bytes = filesystem_.receive_buffers.mapped_bytes() +
-                        filesystem_.bounce_buffers.mapped_bytes();
+  gauges.buffer_bytes =
+      filesystem_.receive_buffers.mapped_bytes() + filesystem_.bounce_buffers.mapped_bytes();
   gauges.events_published = filesystem_.reporter.ring().next_seq() - 1;
   return to_prometheus(filesystem_.counters, gauges);
 }

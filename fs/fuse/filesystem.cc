@@ -24,8 +24,8 @@ unsigned worker_count(const MountOptions& options) {
   return std::clamp(4 * std::thread::hardware_concurrency(), 8u, 32u);
 }
 
-/// Programs on the mount may open as many files as they like; their limits are not ours. Returns how
-/// many directories may keep a descriptor.
+/// Programs on the mount may open as many files as they like; their limits are not ours. Returns
+/// how many directories may keep a descriptor.
 std::size_t raise_descriptor_limit() {
   constexpr std::size_t kMost = 4096;
   rlimit limit{};
@@ -54,14 +54,16 @@ std::string check_backing(const MountOptions& options, const std::string& source
   }
   const auto& asked = options.alignment;
   if (asked.block && *asked.block < backing->write) {
-    return fmt::format("option 'align' does not take '{}' here: {} needs {}, and align may be "
-                       "coarser, never finer",
-                       *asked.block, source, backing->write);
+    return fmt::format(
+        "option 'align' does not take '{}' here: {} needs {}, and align may be "
+        "coarser, never finer",
+        *asked.block, source, backing->write);
   }
   if (asked.memory && *asked.memory != 0 && *asked.memory < backing->memory) {
-    return fmt::format("option 'mem_align' does not take '{}' here: {} needs {}, and mem_align may "
-                       "be coarser, never finer",
-                       *asked.memory, source, backing->memory);
+    return fmt::format(
+        "option 'mem_align' does not take '{}' here: {} needs {}, and mem_align may "
+        "be coarser, never finer",
+        *asked.memory, source, backing->memory);
   }
   return {};
 }
@@ -78,14 +80,16 @@ void log_verdict(const std::string& source, const Result<BackingGeometry>& backi
                    source, backing->memory, backing->write, backing->read);
       break;
     case Verdict::unproven:
-      spdlog::warn("{} accepts O_DIRECT, but statx vouches for no direct I/O: the backing may use "
-                   "the page cache (-o require_direct refuses such a mount)",
-                   source);
+      spdlog::warn(
+          "{} accepts O_DIRECT, but statx vouches for no direct I/O: the backing may use "
+          "the page cache (-o require_direct refuses such a mount)",
+          source);
       break;
     case Verdict::refused:
-      spdlog::warn("{} refuses O_DIRECT: I/O goes through the page cache (-o require_direct "
-                   "refuses such a mount)",
-                   source);
+      spdlog::warn(
+          "{} refuses O_DIRECT: I/O goes through the page cache (-o require_direct "
+          "refuses such a mount)",
+          source);
       break;
   }
 }
@@ -139,7 +143,8 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
   complaint = check_backing(options, source, backing);
   if (!complaint.empty()) return nullptr;
   struct stat taken {};
-  if (options.control && ::fstatat(directory.get(), Control::kName, &taken, AT_SYMLINK_NOFOLLOW) == 0) {
+  if (options.control &&
+      ::fstatat(directory.get(), Control::kName, &taken, AT_SYMLINK_NOFOLLOW) == 0) {
     complaint = fmt::format("{} has a '{}' of its own: mount with -o control=off to reach it",
                             source, Control::kName);
     return nullptr;

@@ -3,8 +3,8 @@
 #include <malloc.h>
 
 #include <csignal>
-#include <cstring>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <optional>
 #include <string>
@@ -87,8 +87,10 @@ std::optional<int> parse(int argc, char** argv, CommandLine& line) {
     }
   }
   if (argc - ::optind != 2) {
-    std::fprintf(stderr, "alignfs: SOURCE and MOUNTPOINT are needed, %d arguments given "
-                 "(alignfs -h for help)\n", argc - ::optind);
+    std::fprintf(stderr,
+                 "alignfs: SOURCE and MOUNTPOINT are needed, %d arguments given "
+                 "(alignfs -h for help)\n",
+                 argc - ::optind);
     return kWrongCommandLine;
   }
   line.source = argv[::optind];

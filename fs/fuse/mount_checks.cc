@@ -23,9 +23,10 @@ std::string resolve_directory(const char* role, const std::string& path, std::st
   };
   const std::unique_ptr<char, Free> real(::realpath(path.c_str(), nullptr));
   if (!real && errno == ENOTCONN) {
-    complaint = fmt::format("{} {} is the remains of a FUSE mount whose daemon is gone: unmount it "
-                            "with 'fusermount3 -u {}' or 'umount {}'",
-                            role, path, path, path);
+    complaint = fmt::format(
+        "{} {} is the remains of a FUSE mount whose daemon is gone: unmount it "
+        "with 'fusermount3 -u {}' or 'umount {}'",
+        role, path, path, path);
     return {};
   }
   struct stat attributes {};
@@ -41,8 +42,7 @@ std::string resolve_directory(const char* role, const std::string& path, std::st
 }
 
 bool contains(const std::string& outer, const std::string& inner) {
-  return outer == "/" || inner == outer ||
-         (inner.starts_with(outer) && inner[outer.size()] == '/');
+  return outer == "/" || inner == outer || (inner.starts_with(outer) && inner[outer.size()] == '/');
 }
 
 bool is_mount_root(const std::string& path) {
@@ -89,14 +89,15 @@ MountPaths check_mount(const std::string& source, const std::string& mountpoint)
   if (paths.source == paths.mountpoint) {
     paths.complaint = fmt::format("SOURCE and MOUNTPOINT are both {}", paths.source);
   } else if (contains(paths.source, paths.mountpoint)) {
-    paths.complaint = fmt::format("MOUNTPOINT {} is inside SOURCE {}: the mount would contain itself",
-                                  paths.mountpoint, paths.source);
+    paths.complaint =
+        fmt::format("MOUNTPOINT {} is inside SOURCE {}: the mount would contain itself",
+                    paths.mountpoint, paths.source);
   } else if (contains(paths.mountpoint, paths.source)) {
     paths.complaint = fmt::format("SOURCE {} is inside MOUNTPOINT {}: the mount would hide it",
                                   paths.source, paths.mountpoint);
   } else if (is_mount_root(paths.mountpoint)) {
-    paths.complaint = fmt::format("MOUNTPOINT {} is busy: something is mounted there already",
-                                  paths.mountpoint);
+    paths.complaint =
+        fmt::format("MOUNTPOINT {} is busy: something is mounted there already", paths.mountpoint);
   } else {
     paths.complaint = check_fuse();
   }

@@ -15,8 +15,9 @@ void init(void* userdata, fuse_conn_info* connection) {
                   FUSE_CAP_POSIX_ACL | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
                   FUSE_CAP_AUTO_INVAL_DATA;
   if (!strict) want |= FUSE_CAP_ASYNC_DIO;
-  // Not wanted: ATOMIC_O_TRUNC (the kernel's SETATTR passes by the lock), HANDLE_KILLPRIV (the kernel
-  // clears setuid bits on truncate and chown), WRITEBACK_CACHE (it hides the sizes of writes).
+  // Not wanted: ATOMIC_O_TRUNC (the kernel's SETATTR passes by the lock), HANDLE_KILLPRIV (the
+  // kernel clears setuid bits on truncate and chown), WRITEBACK_CACHE (it hides the sizes of
+  // writes).
   connection->want = want & connection->capable;
   connection->max_write = unsigned(features.max_request);
   connection->max_read = unsigned(features.max_request);

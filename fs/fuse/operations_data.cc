@@ -27,8 +27,7 @@ IoRequest io_request(fuse_req_t request, std::uint64_t offset, std::uint64_t len
 void read(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size_t size,
           off_t offset, fuse_file_info* info) {
   if (Control::is_control(node)) return filesystem.control.read(request, node, size, offset, info);
-  const auto data =
-      file_of(info).read(io_request(request, std::uint64_t(offset), size, *info));
+  const auto data = file_of(info).read(io_request(request, std::uint64_t(offset), size, *info));
   // DirectFile counts reads and writes itself, with their bytes.
   if (!data) {
     fuse_reply_err(request, data.code());
@@ -64,8 +63,8 @@ Status drop_suidgid(Filesystem& filesystem, fuse_ino_t node, const DirectFile& f
   return {};
 }
 
-void write(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const char* payload, std::size_t size,
-           off_t offset, fuse_file_info* info) {
+void write(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const char* payload,
+           std::size_t size, off_t offset, fuse_file_info* info) {
   if (Control::is_control(node)) {
     fuse_reply_err(request, EBADF);
     return;
@@ -96,8 +95,7 @@ void fsync(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, int data
 
 Detached allocate_and_reply(Reply reply, DirectFile& file, int mode, std::uint64_t offset,
                             std::uint64_t length) {
-  reply.status(
-      co_await without_throwing([&] { return allocate(file, mode, offset, length); }));
+  reply.status(co_await without_throwing([&] { return allocate(file, mode, offset, length); }));
 }
 
 void fallocate(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, int mode, off_t offset,

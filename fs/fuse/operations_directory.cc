@@ -83,8 +83,7 @@ std::size_t add_entry(Filesystem& filesystem, fuse_req_t request, Inode& directo
     return fuse_add_direntry(request, room.data(), room.size(), entry.d_name, &parameters.attr,
                              entry.d_off);
   }
-  const auto need =
-      fuse_add_direntry_plus(request, nullptr, 0, entry.d_name, nullptr, entry.d_off);
+  const auto need = fuse_add_direntry_plus(request, nullptr, 0, entry.d_name, nullptr, entry.d_off);
   if (need > room.size()) return need;
   const bool dots = std::strcmp(entry.d_name, ".") == 0 || std::strcmp(entry.d_name, "..") == 0;
   if (!dots) {
@@ -107,8 +106,8 @@ Result<std::string> list(Filesystem& filesystem, fuse_req_t request, fuse_ino_t 
   const std::lock_guard guard(directory.mutex);
   while (const auto* entry = directory.at(offset, error)) {
     if (!filesystem.control.reserves(node, entry->d_name)) {
-      const auto need = add_entry(filesystem, request, inode, *entry,
-                                  {answer.data() + used, size - used}, plus);
+      const auto need =
+          add_entry(filesystem, request, inode, *entry, {answer.data() + used, size - used}, plus);
       if (need > size - used) break;
       used += need;
     }
@@ -125,21 +124,22 @@ Result<std::string> list(Filesystem& filesystem, fuse_req_t request, fuse_ino_t 
 void list_and_reply(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size_t size,
                     off_t offset, const fuse_file_info* info, bool plus) {
   Reply reply(filesystem, request, Operation::readdir);
-  const auto listing =
-      list(filesystem, request, node, directory_of(info), size, offset, plus);
+  const auto listing = list(filesystem, request, node, directory_of(info), size, offset, plus);
   if (!listing) return reply.error(listing.code());
   reply.data(listing->data(), listing->size());
 }
 
 void readdir(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size_t size,
              off_t offset, fuse_file_info* info) {
-  if (Control::is_control(node)) return filesystem.control.read_directory(request, size, offset, false);
+  if (Control::is_control(node))
+    return filesystem.control.read_directory(request, size, offset, false);
   list_and_reply(filesystem, request, node, size, offset, info, false);
 }
 
 void readdirplus(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size_t size,
                  off_t offset, fuse_file_info* info) {
-  if (Control::is_control(node)) return filesystem.control.read_directory(request, size, offset, true);
+  if (Control::is_control(node))
+    return filesystem.control.read_directory(request, size, offset, true);
   list_and_reply(filesystem, request, node, size, offset, info, true);
 }
 

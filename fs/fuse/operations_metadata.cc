@@ -48,8 +48,8 @@ Status set_plain_attributes(int path_fd, const struct stat& wanted, int to_set) 
   if ((to_set & FUSE_SET_ATTR_MODE) != 0 && ::chmod(path.c_str(), wanted.st_mode) != 0) {
     return last_error("chmod");
   }
-  constexpr int kTimes = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
-                         FUSE_SET_ATTR_MTIME_NOW;
+  constexpr int kTimes =
+      FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW;
   if ((to_set & kTimes) != 0) {
     const timespec times[] = {
         time_of(wanted.st_atim, to_set, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW),
@@ -63,8 +63,8 @@ Status set_plain_attributes(int path_fd, const struct stat& wanted, int to_set) 
 /// `own` only keeps `fd` open where no handle of the program does.
 Detached resize_and_reply(Reply reply, Inode& inode, std::shared_ptr<OpenInode> shared,
                           [[maybe_unused]] UniqueFd own, int fd, struct stat wanted, int to_set) {
-  auto status = co_await without_throwing(
-      [&] { return resize(*shared, fd, std::uint64_t(wanted.st_size)); });
+  auto status =
+      co_await without_throwing([&] { return resize(*shared, fd, std::uint64_t(wanted.st_size)); });
   auto& filesystem = reply.filesystem();
   if (status) status = set_plain_attributes(shared->anchor.get(), wanted, to_set);
   if (!status) {
@@ -109,8 +109,7 @@ void setattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, struct
 
 void statfs(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node) {
   Reply reply(filesystem, request, Operation::statfs);
-  auto& inode =
-      Control::is_control(node) ? filesystem.inodes->root() : inode_of(filesystem, node);
+  auto& inode = Control::is_control(node) ? filesystem.inodes->root() : inode_of(filesystem, node);
   const auto path = filesystem.inodes->path_of(inode);
   if (!path) return reply.error(path.code());
   struct statvfs figures {};

@@ -24,8 +24,7 @@ void lookup(Filesystem& filesystem, fuse_req_t request, fuse_ino_t parent, const
   }
   Reply reply(filesystem, request, Operation::lookup);
   struct stat attributes {};
-  const auto inode =
-      filesystem.inodes->look_up(inode_of(filesystem, parent), name, &attributes);
+  const auto inode = filesystem.inodes->look_up(inode_of(filesystem, parent), name, &attributes);
   if (!inode) return reply.error(inode.code());
   reply.entry(**inode, attributes);
 }
@@ -78,7 +77,8 @@ void link(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_ino_
   const auto into = filesystem.inodes->path_of(directory);
   if (!into) return reply.error(into.code());
   // AT_EMPTY_PATH would need CAP_DAC_READ_SEARCH; the way through /proc needs nothing.
-  if (::linkat(AT_FDCWD, ProcPath(from->get()).c_str(), into->get(), name, AT_SYMLINK_FOLLOW) != 0) {
+  if (::linkat(AT_FDCWD, ProcPath(from->get()).c_str(), into->get(), name, AT_SYMLINK_FOLLOW) !=
+      0) {
     return reply.error(errno);
   }
   struct stat attributes {};

@@ -13,9 +13,9 @@ namespace {
 /// Opens for what the program wants, and for reading too where it only writes: a read-modify-write
 /// needs that. `open_with(flags)` is tried again without where the backing's permissions forbid it.
 ///
-/// O_APPEND is left out, except for append-only files, because Linux would then ignore the offsets of
-/// writes; O_SYNC and O_DSYNC come with each request; the kernel truncates by SETATTR; O_DIRECT is set
-/// by DirectFile.
+/// O_APPEND is left out, except for append-only files, because Linux would then ignore the offsets
+/// of writes; O_SYNC and O_DSYNC come with each request; the kernel truncates by SETATTR; O_DIRECT
+/// is set by DirectFile.
 template <typename OpenWith>
 Result<UniqueFd> open_for(int program_flags, OpenWith open_with) {
   const int no_atime = program_flags & O_NOATIME;
@@ -34,8 +34,7 @@ Result<DirectFile*> add_file(Filesystem& filesystem, Inode& inode, UniqueFd fd,
                              const Requester& opener) {
   auto shared = filesystem.inodes->open_state(inode);
   if (!shared) return shared.error();
-  auto file =
-      DirectFile::open(filesystem.direct, inode, *std::move(shared), std::move(fd), opener);
+  auto file = DirectFile::open(filesystem.direct, inode, *std::move(shared), std::move(fd), opener);
   if (!file) return file.error();
   const std::lock_guard guard(filesystem.files_mutex);
   filesystem.files.insert(file->get());
@@ -55,8 +54,8 @@ std::int32_t describe(Filesystem& filesystem, DirectFile& file, fuse_file_info* 
   info->fh = reinterpret_cast<std::uint64_t>(&file);
   // Each call comes as it was made, not as the page cache would make it.
   info->direct_io = 1;
-  // The kernel opens the backing anew with the program's flags, which fails with O_DIRECT where that
-  // is refused.
+  // The kernel opens the backing anew with the program's flags, which fails with O_DIRECT where
+  // that is refused.
   if (!filesystem.features.passthrough || file.geometry().verdict == Verdict::refused) return 0;
   return kernel::backing_id_for(*file.shared(), fuse_session_fd(filesystem.session), file.fd());
 }
@@ -80,8 +79,8 @@ void open(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file
   if (fuse_reply_open(request, info) != 0) remove_file(filesystem, *file);
 }
 
-/// Always exclusive: whether a caller may open a file that is there is for the kernel to say, and it
-/// has not been asked. ESTALE makes it look again and then send an OPEN.
+/// Always exclusive: whether a caller may open a file that is there is for the kernel to say, and
+/// it has not been asked. ESTALE makes it look again and then send an OPEN.
 Result<UniqueFd> create_backing(int directory, const char* name, mode_t mode, int flags) {
   const bool unnamed = kernel::current_request().tmpfile;
   const int kind = unnamed ? O_TMPFILE | (flags & O_EXCL) : O_CREAT | O_EXCL | O_NOFOLLOW;

@@ -93,8 +93,8 @@ std::string escaped(const std::string& text) {
 
 std::vector<std::string> session_arguments(const Filesystem& filesystem) {
   const auto& options = filesystem.options;
-  std::string list =
-      fmt::format("default_permissions,subtype=alignfs,max_read={}", filesystem.features.max_request);
+  std::string list = fmt::format("default_permissions,subtype=alignfs,max_read={}",
+                                 filesystem.features.max_request);
   bool named = false;
   for (const auto& option : options.fuse) {
     named = named || option.starts_with("fsname=");
@@ -118,8 +118,7 @@ std::string Session::mount(const std::string& mountpoint) {
   const auto operations = make_operations();
 
   const CapturedComplaints complaints;
-  filesystem_.session =
-      fuse_session_new(&args, &operations, sizeof operations, &filesystem_);
+  filesystem_.session = fuse_session_new(&args, &operations, sizeof operations, &filesystem_);
   // What it has left of the arguments is its own copy.
   fuse_opt_free_args(&args);
   if (filesystem_.session == nullptr) {
@@ -147,9 +146,8 @@ void Session::process(std::span<std::byte> message) {
 /// Answers INIT, on which everything else depends, before there are workers.
 bool Session::negotiate() {
   auto lease = filesystem_.receive_buffers.acquire();
-  const ssize_t size =
-      ::read(fuse_session_fd(filesystem_.session), lease.data(),
-             filesystem_.receive_buffers.buffer_size());
+  const ssize_t size = ::read(fuse_session_fd(filesystem_.session), lease.data(),
+                              filesystem_.receive_buffers.buffer_size());
   if (size <= 0) return false;
   process({lease.data(), std::size_t(size)});
   return fuse_session_exited(filesystem_.session) == 0;
@@ -178,8 +176,8 @@ std::string Session::start(const std::string& mountpoint) {
       ++running_;
     }
   } catch (const std::system_error& problem) {
-    return fmt::format("cannot start {} workers: {} (-o threads= takes fewer)",
-                       filesystem_.workers, problem.what());
+    return fmt::format("cannot start {} workers: {} (-o threads= takes fewer)", filesystem_.workers,
+                       problem.what());
   }
 
   struct stat root {};
@@ -203,7 +201,8 @@ void Session::work() {
       if (errno == EINTR || errno == ENOENT || errno == EAGAIN) continue;
       if (errno != ENODEV) spdlog::error("read of /dev/fuse: {}", std::strerror(errno));
       const std::uint64_t one = 1;
-      if (::write(gone_.get(), &one, sizeof one) < 0) spdlog::error("eventfd: {}", std::strerror(errno));
+      if (::write(gone_.get(), &one, sizeof one) < 0)
+        spdlog::error("eventfd: {}", std::strerror(errno));
       break;
     }
     const ReadyQueue::Scope scope;
@@ -236,7 +235,8 @@ Session::~Session() {
   filesystem_.control.shut_down();
   if (filesystem_.session == nullptr) return;
   filesystem_.close_files();
-  // Not before the workers are gone: it closes /dev/fuse, whose number could then be somebody else's.
+  // Not before the workers are gone: it closes /dev/fuse, whose number could then be somebody
+  // else's.
   if (mounted_) fuse_session_unmount(filesystem_.session);
   fuse_session_destroy(filesystem_.session);
   filesystem_.session = nullptr;

@@ -50,7 +50,8 @@ constexpr std::uint32_t kMaxBlock = 64 * 1024;
 
 Result<RawStatx> raw_statx(int fd) {
   RawStatx answer{};
-  if (::syscall(SYS_statx, fd, "", AT_EMPTY_PATH, kStatxDioAlign | kStatxDioReadAlign, &answer) != 0) {
+  if (::syscall(SYS_statx, fd, "", AT_EMPTY_PATH, kStatxDioAlign | kStatxDioReadAlign, &answer) !=
+      0) {
     return last_error("statx");
   }
   return answer;
@@ -84,11 +85,10 @@ Result<BackingGeometry> enable_direct_io(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_DIRECT) != 0) return geometry;
 
-  const bool stated = (answer->mask & kStatxDioAlign) != 0 &&
-                      is_power_of_two(answer->dio_mem_align) &&
-                      answer->dio_mem_align <= kPageSize &&
-                      is_power_of_two(answer->dio_offset_align) &&
-                      answer->dio_offset_align <= kMaxBlock;
+  const bool stated =
+      (answer->mask & kStatxDioAlign) != 0 && is_power_of_two(answer->dio_mem_align) &&
+      answer->dio_mem_align <= kPageSize && is_power_of_two(answer->dio_offset_align) &&
+      answer->dio_offset_align <= kMaxBlock;
   geometry.verdict = stated ? Verdict::native : Verdict::unproven;
   if (stated) {
     geometry.memory = answer->dio_mem_align;

@@ -130,8 +130,7 @@ TEST_P(Fallback, AStrictMountAssumesA4kDisk) {
 
 TEST_P(Fallback, RequireDirectRefusesTheMount) {
   const TempDir mountpoint;
-  const auto outcome =
-      run({alignfs_binary(), "-o", "require_direct", source(), mountpoint.path()});
+  const auto outcome = run({alignfs_binary(), "-o", "require_direct", source(), mountpoint.path()});
   EXPECT_EQ(outcome.status, 1);
   EXPECT_NE(outcome.err.find("require_direct"), std::string::npos) << outcome.err;
   EXPECT_FALSE(is_mounted(mountpoint.path()));

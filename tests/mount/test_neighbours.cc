@@ -41,8 +41,8 @@ class Neighbours : public MountTest {
   std::unique_ptr<Mount> mount_;
 };
 
-/// The mode as the kernel acts on it: asked for alone, it is not fetched anew for the sake of the size
-/// or times that a write has made stale.
+/// The mode as the kernel acts on it: asked for alone, it is not fetched anew for the sake of the
+/// size or times that a write has made stale.
 mode_t mode_of(const std::string& path) {
   struct statx status {};
   EXPECT_EQ(statx(AT_FDCWD, path.c_str(), 0, STATX_MODE, &status), 0) << path;
@@ -52,9 +52,10 @@ mode_t mode_of(const std::string& path) {
 /// Repeats `action` on a thread of its own until destroyed.
 class Meanwhile {
  public:
-  explicit Meanwhile(std::function<void()> action) : thread_([this, action = std::move(action)] {
-      while (!stop_) action();
-    }) {}
+  explicit Meanwhile(std::function<void()> action)
+      : thread_([this, action = std::move(action)] {
+          while (!stop_) action();
+        }) {}
   ~Meanwhile() {
     stop_ = true;
     thread_.join();
@@ -164,7 +165,8 @@ TEST_F(Neighbours, TwoNamesThroughABindMountAreOneFile) {
       for (int i = 1; i <= 2000; ++i) {
         const char value = char(i % 100);
         char seen = 0;
-        if (pwrite(fd.get(), &value, 1, where) != 1 || pread(fd.get(), &seen, 1, where) != 1) return -1;
+        if (pwrite(fd.get(), &value, 1, where) != 1 || pread(fd.get(), &seen, 1, where) != 1)
+          return -1;
         if (seen != value) return i;
       }
       return 0;
@@ -211,8 +213,8 @@ TEST_F(Neighbours, SetgidGoesWithAnAclChangeByAnOutsider) {
 TEST_F(Neighbours, CreateDoesNotOpenWhatTheCallerMayNot) {
   ASSERT_EQ(mkdir(backing("public").c_str(), 0777), 0);
   ASSERT_EQ(chmod(backing("public").c_str(), 0777), 0);
-  // Somebody makes and removes a private file; the stranger opens it with O_CREAT over and over, and
-  // sometimes meets it between the kernel's look and the daemon's.
+  // Somebody makes and removes a private file; the stranger opens it with O_CREAT over and over,
+  // and sometimes meets it between the kernel's look and the daemon's.
   const auto secret = backing("public/secret");
   const Meanwhile maker([&] {
     Fd fd = open_file(secret, O_WRONLY | O_CREAT, 0600);

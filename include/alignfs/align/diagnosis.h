@@ -56,9 +56,10 @@ struct Diagnosis {
   bool legal() const { return broken == 0; }
 };
 
-/// The part of the read `call` that Linux judges in a file of `size` bytes: what lies beyond the block
-/// that holds the end of file is dropped before it looks at the alignment, segments included. (Seen on
-/// ext4 and XFS; a read of 4608 bytes at 16384 is legal on a 4096 disk if the file has 20000.)
+/// The part of the read `call` that Linux judges in a file of `size` bytes: what lies beyond the
+/// block that holds the end of file is dropped before it looks at the alignment, segments included.
+/// (Seen on ext4 and XFS; a read of 4608 bytes at 16384 is legal on a 4096 disk if the file has
+/// 20000.)
 Call clip_to_end_of_file(Call call, std::uint64_t size, std::uint32_t block);
 
 /// Judges `call` by `rules`. Without segments nothing is said of memory. Pure.

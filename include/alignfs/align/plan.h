@@ -47,7 +47,7 @@ std::uint64_t clip_to_end_of_file(std::uint64_t offset, std::uint64_t length, st
 enum class WritePath : std::uint8_t {
   direct,             ///< O_DIRECT, from an aligned buffer
   read_modify_write,  ///< whole blocks read, changed and written back with O_DIRECT
-  buffered,           ///< through the page cache: exactly these bytes, the size grows exactly so far
+  buffered,  ///< through the page cache: exactly these bytes, the size grows exactly so far
 };
 
 struct WriteFragment {

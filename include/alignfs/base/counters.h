@@ -9,8 +9,29 @@ namespace alignfs {
 
 /// What is counted by operation. The order is that of kOperationNames.
 enum class Operation : std::uint8_t {
-  read, write, lookup, getattr, setattr, open, create, release, fsync, fallocate, readdir,
-  rename, link, unlink, mkdir, mknod, symlink, readlink, xattr, statfs, lseek, copy, other,
+  read,
+  write,
+  lookup,
+  getattr,
+  setattr,
+  open,
+  create,
+  release,
+  fsync,
+  fallocate,
+  readdir,
+  rename,
+  link,
+  unlink,
+  mkdir,
+  mknod,
+  symlink,
+  readlink,
+  xattr,
+  statfs,
+  lseek,
+  copy,
+  other,
   kCount
 };
 

@@ -94,7 +94,8 @@ class ReadyQueue {
     bool outermost_;
   };
 
-  /// Resumes `handle` on this thread: at the end of the Scope, or before returning where there is none.
+  /// Resumes `handle` on this thread: at the end of the Scope, or before returning where there is
+  /// none.
   static void schedule(std::coroutine_handle<> handle);
 };
 

@@ -68,9 +68,9 @@ class DirectFile {
     std::span<const std::byte> bytes;
   };
 
-  /// `fd` is the backing file opened without O_DIRECT, O_RDWR where the program writes and the daemon
-  /// may read, and becomes the direct descriptor. It has O_APPEND only where the backing allows
-  /// nothing else (append-only files); Linux ignores the offsets of writes then.
+  /// `fd` is the backing file opened without O_DIRECT, O_RDWR where the program writes and the
+  /// daemon may read, and becomes the direct descriptor. It has O_APPEND only where the backing
+  /// allows nothing else (append-only files); Linux ignores the offsets of writes then.
   static Result<std::unique_ptr<DirectFile>> open(DirectMode& mode, Inode& inode,
                                                   std::shared_ptr<OpenInode> shared, UniqueFd fd,
                                                   const Requester& opener);
@@ -78,9 +78,9 @@ class DirectFile {
   /// Reads what the file holds of the range; short only at the end of file. EINVAL if refused.
   Result<ReadData> read(const IoRequest& request);
 
-  /// Writes `data` (in a page-aligned buffer if it is to go down without a copy) and gives the bytes
-  /// written, short only where the backing was. `data` must stay until the task is done. EINVAL if
-  /// refused, and then nothing is written.
+  /// Writes `data` (in a page-aligned buffer if it is to go down without a copy) and gives the
+  /// bytes written, short only where the backing was. `data` must stay until the task is done.
+  /// EINVAL if refused, and then nothing is written.
   Task<Result<std::size_t>> write(IoRequest request, std::span<const std::byte> data);
 
   /// Makes everything written so far durable, with the errors of both descriptors.
@@ -103,8 +103,8 @@ class DirectFile {
   Status judge(const IoRequest& request, Direction direction);
   Result<struct stat> attributes() const;
 
-  /// One step of a write plan, or one plan after the other: bytes written, and in `traffic` what the
-  /// backing saw of it.
+  /// One step of a write plan, or one plan after the other: bytes written, and in `traffic` what
+  /// the backing saw of it.
   struct WriteStep {
     Range range;
     std::span<const std::byte> data;

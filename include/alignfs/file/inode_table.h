@@ -24,7 +24,8 @@ struct OpenInode {
   const UniqueFd anchor;
   /// Held by writers as WritePlan asks, whole and exclusive by whatever changes the size.
   RangeLock lock;
-  /// What the floor above keeps with the open inode; given back with it. Guarded by attachment_mutex.
+  /// What the floor above keeps with the open inode; given back with it. Guarded by
+  /// attachment_mutex.
   std::shared_ptr<void> attachment;
   std::mutex attachment_mutex;
 };
@@ -67,9 +68,9 @@ class Inode {
 
 /// All inodes the kernel knows, by backing device and inode number, so that hard links are one.
 ///
-/// Where the daemon may (CAP_DAC_READ_SEARCH) and the backing can, an inode is kept as a file handle
-/// (name_to_handle_at) and costs no descriptor; the first directories, and every inode elsewhere,
-/// hold an O_PATH descriptor. Thread-safe.
+/// Where the daemon may (CAP_DAC_READ_SEARCH) and the backing can, an inode is kept as a file
+/// handle (name_to_handle_at) and costs no descriptor; the first directories, and every inode
+/// elsewhere, hold an O_PATH descriptor. Thread-safe.
 class InodeTable {
  public:
   /// `source` is SOURCE opened for reading; the table owns it. At most `directory_fds` directories

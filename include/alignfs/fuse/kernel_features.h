@@ -13,9 +13,9 @@
 
 struct fuse_conn_info;
 
-/// Features of the FUSE protocol newer than the libfuse 3.14 the daemon is built with. libfuse knows
-/// neither their bits nor their requests, so the daemon looks at each request before libfuse does
-/// and at each reply before it leaves. Only bits that the kernel offered are ever set.
+/// Features of the FUSE protocol newer than the libfuse 3.14 the daemon is built with. libfuse
+/// knows neither their bits nor their requests, so the daemon looks at each request before libfuse
+/// does and at each reply before it leaves. Only bits that the kernel offered are ever set.
 namespace alignfs::kernel {
 
 /// What libfuse does not tell a handler about the request being processed on this thread.
@@ -47,8 +47,8 @@ struct Features {
 };
 
 /// The largest request for direct I/O in blocks of `block` bytes. One page stays in reserve: the
-/// kernel cuts requests by pages of the user's buffer, and a buffer that starts inside a page touches
-/// one more than its length needs. Reads fs.fuse.max_pages_limit.
+/// kernel cuts requests by pages of the user's buffer, and a buffer that starts inside a page
+/// touches one more than its length needs. Reads fs.fuse.max_pages_limit.
 std::size_t choose_max_request(std::uint32_t block);
 
 /// To be called by the init handler: the INIT reply about to be sent on this thread gets the bits
@@ -83,8 +83,8 @@ class BackingFile {
   std::int32_t id_;
 };
 
-/// The registration of the open inode `shared`, made from `backing_fd` if there is none yet; its id,
-/// or 0 if the kernel declines. The first answer holds for as long as the inode stays open.
+/// The registration of the open inode `shared`, made from `backing_fd` if there is none yet; its
+/// id, or 0 if the kernel declines. The first answer holds for as long as the inode stays open.
 std::int32_t backing_id_for(OpenInode& shared, int fuse_fd, int backing_fd);
 
 }  // namespace alignfs::kernel

@@ -54,8 +54,8 @@ inline DirectFile& file_of(const fuse_file_info* info) {
 
 Requester requester_of(fuse_req_t request);
 
-/// Turns `Handler(Filesystem&, fuse_req_t, ...)` into a callback of the C API out of which nothing is
-/// thrown. A handler that throws has not answered yet.
+/// Turns `Handler(Filesystem&, fuse_req_t, ...)` into a callback of the C API out of which nothing
+/// is thrown. A handler that throws has not answered yet.
 template <auto Handler>
 struct Guarded;
 template <typename... Args, void (*Handler)(Filesystem&, fuse_req_t, Args...)>

@@ -20,8 +20,9 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// Mounts at `mountpoint`, negotiates features with the kernel, starts the workers and waits until
-  /// the mount answers. Returns one line for a person if that fails; nothing is left mounted then.
+  /// Mounts at `mountpoint`, negotiates features with the kernel, starts the workers and waits
+  /// until the mount answers. Returns one line for a person if that fails; nothing is left mounted
+  /// then.
   std::string start(const std::string& mountpoint);
 
   /// Serves until the mount is gone or SIGINT, SIGTERM or SIGHUP comes; then finishes the requests

@@ -6,9 +6,9 @@
 
 namespace alignfs {
 
-/// Asks what direct I/O on the open file `fd` needs, and sets O_DIRECT on it where the backing takes
-/// it. The flag is set by fcntl rather than at open, so that "no direct I/O here" is never taken for
-/// another failure of open.
+/// Asks what direct I/O on the open file `fd` needs, and sets O_DIRECT on it where the backing
+/// takes it. The flag is set by fcntl rather than at open, so that "no direct I/O here" is never
+/// taken for another failure of open.
 ///
 /// native: statx states the alignment. unproven: O_DIRECT is taken but nothing vouches for it.
 /// refused: O_DIRECT is not taken and `fd` stays as it was. Fails only where statx does.

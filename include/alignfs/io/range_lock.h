@@ -16,8 +16,8 @@ class RangeLock {
   static constexpr Range kWholeFile{0, ~std::uint64_t{0}};
 
   /// One request for the lock, and the hold on it: `RangeLock::Hold hold(lock, range, exclusive);
-  /// co_await hold;`. The destructor lets go, and resumes those who may go on by way of ReadyQueue on
-  /// the thread that lets go. Lives in the coroutine frame; neither copied nor moved.
+  /// co_await hold;`. The destructor lets go, and resumes those who may go on by way of ReadyQueue
+  /// on the thread that lets go. Lives in the coroutine frame; neither copied nor moved.
   class Hold {
    public:
     Hold(RangeLock& lock, Range range, bool exclusive)

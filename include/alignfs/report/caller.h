@@ -17,11 +17,11 @@ namespace alignfs {
 ///
 /// Reads /proc/TID/syscall, for vectors and iocbs the caller's memory (process_vm_readv), and
 /// /proc/TID/fdinfo for calls that use the file position or are not whole pages throughout: there
-/// it makes sure that the call is on this file, so FileId::inode must be the number the mount shows.
-/// Needs the right to trace the caller: root, or the same uid without a Yama restriction. A call
-/// that does not contain the fragment is not the one behind it and counts as unseen. The fragment's
-/// own offset and length fill a view that is unseen. A caller that has not gone to sleep yet is
-/// waited for, 5 ms at most. Thread-safe, keeps no state, never blocks on the mount itself.
+/// it makes sure that the call is on this file, so FileId::inode must be the number the mount
+/// shows. Needs the right to trace the caller: root, or the same uid without a Yama restriction. A
+/// call that does not contain the fragment is not the one behind it and counts as unseen. The
+/// fragment's own offset and length fill a view that is unseen. A caller that has not gone to sleep
+/// yet is waited for, 5 ms at most. Thread-safe, keeps no state, never blocks on the mount itself.
 CallView observe_call(const Fragment& fragment);
 
 /// What /proc tells of the process of thread `tid`. Never fails: unknown fields stay empty.

@@ -42,8 +42,8 @@ struct Event {
   std::string device;
   /// Why direct I/O is not what it claims to be, for Action::fallback: a sentence fragment.
   std::string reason;
-  int error = 0;                ///< errno given to the program, 0 if the request was carried out
-  std::uint64_t repeated = 1;   ///< events merged into this one, itself included
+  int error = 0;               ///< errno given to the program, 0 if the request was carried out
+  std::uint64_t repeated = 1;  ///< events merged into this one, itself included
 };
 
 const char* name_of(Action action);
