@@ -166,6 +166,21 @@ TEST_F(BadInput, MissingFuseDevice) {
   EXPECT_NE(outcome.err.find("/dev/fuse"), std::string::npos) << outcome.err;
 }
 
+TEST_F(BadInput, MissingFusermount) {
+  // A plain user with a device that may be opened, and a PATH on which nothing is.
+  const TempDir device;
+  const Outcome outcome = run(
+      {"unshare", "--mount", "--propagation", "private", "sh", "-c",
+       "mknod \"$0/fuse\" c 10 229 && chmod 666 \"$0/fuse\" && "
+       "mount --bind \"$0/fuse\" /dev/fuse && "
+       "exec setpriv --reuid 12345 --regid 12345 --clear-groups env PATH=/nowhere \"$1\" \"$2\" "
+       "\"$3\"",
+       device.path(), alignfs_binary(), source_->path(), mountpoint_->path()});
+  EXPECT_EQ(outcome.status, 1) << outcome.err;
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  EXPECT_NE(outcome.err.find("fusermount3"), std::string::npos) << outcome.err;
+}
+
 TEST_F(BadInput, LogFileThatCannotBeWritten) {
   expect_refusal(1, with_option("log_file=" + (*source_ / "missing/log")), {"missing/log"});
 }
