@@ -43,21 +43,22 @@ Result<struct stat> DirectFile::attributes() const {
 /// Whether a strict mount lets the request pass.
 Status DirectFile::judge(const IoRequest& request, Direction direction) {
   if (!mode_.reject || request.internal || (mode_.only_odirect && !request.odirect)) return {};
-  const auto now = attributes();
-  if (!now) return now.error();
-  const auto size = std::uint64_t(now->st_size);
-  // Linux looks at the end of file before it looks at the alignment.
-  if (direction == Direction::read && request.offset >= size) return {};
   const auto fragment = fragment_of(request, direction);
   const auto rules = rules_for(geometry_, direction, mode_.vector);
-  auto view = mode_.observer.observe(fragment);
+  const auto view = mode_.observer.observe(fragment);
   if (view.kind == CallView::Kind::page_access) return {};
   const auto diagnosis = diagnose(view.call, rules);
   if (diagnosis.legal()) return {};
-  // Explained is the call as it was made; judged is the part that the file has.
-  if (direction == Direction::read &&
-      diagnose(clip_to_end_of_file(view.call, size, rules.block.bytes), rules).legal()) {
-    return {};
+  if (direction == Direction::read) {
+    const auto now = attributes();
+    if (!now) return now.error();
+    const auto size = std::uint64_t(now->st_size);
+    // Linux looks at the end of file before it looks at the alignment. Explained is the call as it
+    // was made; judged is the part that the file has.
+    if (request.offset >= size ||
+        diagnose(clip_to_end_of_file(view.call, size, rules.block.bytes), rules).legal()) {
+      return {};
+    }
   }
   mode_.observer.rejected(fragment, view, rules, diagnosis);
   return Error{EINVAL, "misaligned request"};

@@ -93,7 +93,6 @@ class DirectFile {
   int fd() const { return direct_.get(); }
   const Geometry& geometry() const { return geometry_; }
   const std::shared_ptr<OpenInode>& shared() const { return shared_; }
-  Inode& inode() const { return inode_; }
 
  private:
   DirectFile(DirectMode& mode, Inode& inode, std::shared_ptr<OpenInode> shared, UniqueFd fd)

@@ -79,8 +79,6 @@ class InodeTable {
   ~InodeTable();
 
   Inode& root() { return *root_; }
-  /// SOURCE, opened for reading.
-  int source_fd() const { return source_.get(); }
 
   /// Finds `name` in `directory` and counts one lookup of it. `name` is one component; "." and ".."
   /// are refused, symbolic links are not followed: nothing outside SOURCE is reached. `*attributes`
