@@ -9,7 +9,7 @@ constexpr std::array<const char*, std::size_t(Operation::kCount)> kOperationName
     "symlink", "readlink",  "xattr",   "statfs",  "lseek",   "copy",   "other"};
 
 constexpr std::array<const char*, std::size_t(Outcome::kCount)> kOutcomeNames = {
-    "ok", "bounced", "split", "rejected", "error"};
+    "ok", "bounced", "split", "fallback", "rejected", "error"};
 
 /// Numbers the threads that ever counted. Two threads may share a shard: that costs time, never
 /// correctness.

@@ -16,15 +16,10 @@ constexpr std::uint32_t kMaxAlign = 64 * 1024;
 constexpr unsigned kMaxThreads = 256;
 constexpr std::size_t kMaxEvents = 1 << 20;
 
-/// What was given, as opposed to what is a default: some options make sense only beside others.
-struct Given {
-  bool enforce = false;
-  bool mem_align = false;
-};
-
 struct Parser {
   MountOptions options;
-  Given given;
+  /// Names that were given, as opposed to left at their default.
+  std::vector<std::string_view> given;
 };
 
 /// Takes the value and stores it; false if the value is not one of `takes`.
@@ -89,7 +84,13 @@ const std::vector<Spec>& specs() {
   using Options = MountOptions;
   static const std::vector<Spec> table = [] {
     std::vector<Spec> specs = {
-        {"mode", "direct", [](Parser&, std::string_view value) { return value == "direct"; }},
+        {"mode", "direct, mapped or buffered",
+         [](Parser& parser, std::string_view value) {
+           return set_word<Options::Mode>(parser.options.mode, value,
+                                          {{"direct", Options::Mode::direct},
+                                           {"mapped", Options::Mode::mapped},
+                                           {"buffered", Options::Mode::buffered}});
+         }},
         {"unaligned", "bounce, split or reject",
          [](Parser& parser, std::string_view value) {
            return set_word<Options::Unaligned>(parser.options.unaligned, value,
@@ -99,7 +100,6 @@ const std::vector<Spec>& specs() {
          }},
         {"enforce", "all or odirect",
          [](Parser& parser, std::string_view value) {
-           parser.given.enforce = true;
            return set_word<Options::Enforce>(
                parser.options.enforce, value,
                {{"all", Options::Enforce::all}, {"odirect", Options::Enforce::odirect}});
@@ -110,7 +110,6 @@ const std::vector<Spec>& specs() {
          }},
         {"mem_align", "auto, off or a power of two from 1 to 65536",
          [](Parser& parser, std::string_view value) {
-           parser.given.mem_align = true;
            if (value == "off") {
              parser.options.alignment.memory = 0;
              return true;
@@ -119,6 +118,18 @@ const std::vector<Spec>& specs() {
          }},
         {"require_direct", "",
          [](Parser& parser, std::string_view) { return parser.options.require_direct = true; }},
+        {"map_advice", "normal, sequential, random or willneed",
+         [](Parser& parser, std::string_view value) {
+           return set_word<MapAdvice>(parser.options.map_advice, value,
+                                      {{"normal", MapAdvice::normal},
+                                       {"sequential", MapAdvice::sequential},
+                                       {"random", MapAdvice::random},
+                                       {"willneed", MapAdvice::willneed}});
+         }},
+        {"map_populate", "",
+         [](Parser& parser, std::string_view) { return parser.options.map_populate = true; }},
+        {"passthrough", "",
+         [](Parser& parser, std::string_view) { return parser.options.passthrough = true; }},
         {"dsync", "", [](Parser& parser, std::string_view) { return parser.options.dsync = true; }},
         {"threads", "auto or a number from 1 to 256",
          [](Parser& parser, std::string_view value) {
@@ -211,6 +222,7 @@ std::string apply_option(Parser& parser, std::string_view option) {
   if (!spec->set(parser, value)) {
     return fmt::format("option '{}' does not take '{}': it takes {}", name, value, spec->takes);
   }
+  parser.given.push_back(spec->name);
   return {};
 }
 
@@ -228,14 +240,45 @@ std::vector<std::string> split(const std::string& list) {
   return options;
 }
 
+bool is_direct(const MountOptions& options) { return options.mode == MountOptions::Mode::direct; }
+bool is_mapped(const MountOptions& options) { return options.mode == MountOptions::Mode::mapped; }
+bool is_not_direct(const MountOptions& options) { return !is_direct(options); }
+bool is_strict(const MountOptions& options) {
+  return is_direct(options) && options.unaligned == MountOptions::Unaligned::reject;
+}
+
+/// Options that others leave without effect, and when they have one.
+struct Use {
+  std::string_view option;
+  bool (*used)(const MountOptions&);
+  std::string_view by;
+};
+constexpr Use kUses[] = {
+    {"unaligned", is_direct, "mode=direct"},
+    {"enforce", is_strict, "unaligned=reject"},
+    {"align", is_direct, "mode=direct"},
+    {"mem_align", is_strict, "unaligned=reject"},
+    {"require_direct", is_direct, "mode=direct"},
+    {"map_advice", is_mapped, "mode=mapped"},
+    {"map_populate", is_mapped, "mode=mapped"},
+    {"passthrough", is_not_direct, "mode=mapped or mode=buffered"},
+};
+
+const Use* find_use(std::string_view option) {
+  return std::find_if(std::begin(kUses), std::end(kUses),
+                      [&](const Use& use) { return use.option == option; });
+}
+
 std::string check_combination(const Parser& parser) {
-  const bool strict = parser.options.unaligned == MountOptions::Unaligned::reject;
-  if (parser.given.enforce && !strict) {
-    return "option 'enforce' is used by unaligned=reject alone: add that, or leave 'enforce' out";
+  for (const auto& option : parser.given) {
+    const auto* use = find_use(option);
+    if (use == std::end(kUses) || use->used(parser.options)) continue;
+    return fmt::format("option '{}' is used by {} alone: add that, or leave '{}' out", option,
+                       use->by, option);
   }
-  if (parser.given.mem_align && !strict) {
-    return "option 'mem_align' is used by unaligned=reject alone: add that, or leave 'mem_align' "
-           "out";
+  if (parser.options.passthrough && parser.options.dsync) {
+    return "option 'dsync' cannot be had with 'passthrough', where the kernel writes by itself: "
+           "leave one of them out";
   }
   return {};
 }
@@ -263,13 +306,18 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
   const auto on_off = [](bool value) { return std::string(value ? "on" : "off"); };
   static constexpr const char* kUnaligned[] = {"bounce", "split", "reject"};
   static constexpr const char* kEnforce[] = {"all", "odirect"};
-  return {
-      {"mode", "direct"},
+  static constexpr const char* kMode[] = {"direct", "mapped", "buffered"};
+  static constexpr const char* kAdvice[] = {"normal", "sequential", "random", "willneed"};
+  std::vector<std::pair<std::string, std::string>> list = {
+      {"mode", kMode[int(options.mode)]},
       {"unaligned", kUnaligned[int(options.unaligned)]},
       {"enforce", kEnforce[int(options.enforce)]},
       {"align", power_name(options.alignment.block)},
       {"mem_align", power_name(options.alignment.memory)},
       {"require_direct", on_off(options.require_direct)},
+      {"map_advice", kAdvice[int(options.map_advice)]},
+      {"map_populate", on_off(options.map_populate)},
+      {"passthrough", on_off(options.passthrough)},
       {"dsync", on_off(options.dsync)},
       {"threads", options.threads ? std::to_string(*options.threads) : "auto"},
       {"events", std::to_string(options.events)},
@@ -280,6 +328,11 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
       {"entry_timeout", fmt::format("{}", options.entry_timeout)},
       {"fuse", fmt::format("{}", fmt::join(options.fuse, ","))},
   };
+  std::erase_if(list, [&](const auto& row) {
+    const auto* use = find_use(row.first);
+    return use != std::end(kUses) && !use->used(options);
+  });
+  return list;
 }
 
 }  // namespace alignfs

@@ -15,29 +15,23 @@ constexpr std::uint64_t kMaxOffset = std::numeric_limits<off_t>::max();
 
 }  // namespace
 
-Result<std::unique_ptr<DirectFile>> DirectFile::open(DirectMode& mode, Inode& inode,
-                                                     std::shared_ptr<OpenInode> shared, UniqueFd fd,
-                                                     const Requester& opener) {
+Result<std::unique_ptr<File>> DirectFile::open(const FileServices& services, const DirectMode& mode,
+                                               Inode& inode, std::shared_ptr<OpenInode> shared,
+                                               UniqueFd fd, const Requester& opener) {
   const auto backing = enable_direct_io(fd.get());
   if (!backing) return backing.error();
-  std::unique_ptr<DirectFile> file(new DirectFile(mode, inode, std::move(shared), std::move(fd)));
+  std::unique_ptr<DirectFile> file(
+      new DirectFile(services, mode, inode, std::move(shared), std::move(fd)));
   file->geometry_ = make_geometry(*backing, mode.alignment);
   if (backing->verdict == Verdict::native) file->memory_boundary_ = backing->memory;
   file->reopen_flags_ = ::fcntl(file->fd(), F_GETFL) & (O_ACCMODE | O_APPEND);
   if (backing->verdict != Verdict::native) {
-    mode.observer.fallback(inode.id(), file->fd(), opener, file->geometry_);
+    services.observer.fallback(
+        backing->verdict == Verdict::refused ? Fallback::refused : Fallback::unproven,
+        file->fragment_of({.requester = opener}, Direction::read),
+        rules_for(file->geometry_, Direction::write, VectorRule::memory));
   }
-  return file;
-}
-
-Fragment DirectFile::fragment_of(const IoRequest& request, Direction direction) const {
-  return {direction, request.offset, request.length, request.requester, inode_.id(), fd()};
-}
-
-Result<struct stat> DirectFile::attributes() const {
-  struct stat attributes {};
-  if (::fstat(fd(), &attributes) != 0) return last_error("stat the backing file");
-  return attributes;
+  return std::unique_ptr<File>(std::move(file));
 }
 
 /// Whether a strict mount lets the request pass.
@@ -45,7 +39,7 @@ Status DirectFile::judge(const IoRequest& request, Direction direction) {
   if (!mode_.reject || request.internal || (mode_.only_odirect && !request.odirect)) return {};
   const auto fragment = fragment_of(request, direction);
   const auto rules = rules_for(geometry_, direction, mode_.vector);
-  const auto view = mode_.observer.observe(fragment);
+  const auto view = services_.observer.observe(fragment);
   if (view.kind == CallView::Kind::page_access) return {};
   const auto diagnosis = diagnose(view.call, rules);
   if (diagnosis.legal()) return {};
@@ -60,14 +54,14 @@ Status DirectFile::judge(const IoRequest& request, Direction direction) {
       return {};
     }
   }
-  mode_.observer.rejected(fragment, view, rules, diagnosis);
+  services_.observer.rejected(fragment, view, rules, diagnosis);
   return Error{EINVAL, "misaligned request"};
 }
 
-Result<DirectFile::ReadData> DirectFile::read(const IoRequest& request) {
+Result<File::ReadData> DirectFile::read(const IoRequest& request) {
   Counters::Cell traffic{.requests = 1};
   if (const auto verdict = judge(request, Direction::read); !verdict) {
-    mode_.counters.add(Operation::read, Outcome::rejected, traffic);
+    services_.counters.add(Operation::read, Outcome::rejected, traffic);
     return verdict.error();
   }
   auto plan = plan_read(request.offset, request.length, geometry_);
@@ -88,21 +82,21 @@ Result<DirectFile::ReadData> DirectFile::read(const IoRequest& request) {
     if (sibling() >= 0) source = sibling();
     block = 1;
   }
-  ReadData data{mode_.buffers.acquire(), {}};
+  ReadData data{services_.buffers.acquire(), {}};
   const auto got =
       read_fully(source, {data.lease.data(), plan.window.length()}, plan.window.begin, block);
   if (!got) {
-    mode_.counters.add(Operation::read, Outcome::error, traffic);
+    services_.counters.add(Operation::read, Outcome::error, traffic);
     return got.error();
   }
   data.bytes = {data.lease.data() + plan.head, plan.valid(*got)};
   traffic.bytes = data.bytes.size();
   traffic.backing_read = *got;
   const auto outcome = plan.widened() ? Outcome::bounced : Outcome::ok;
-  mode_.counters.add(Operation::read, outcome, traffic);
+  services_.counters.add(Operation::read, outcome, traffic);
   if (plan.widened() && !request.internal) {
-    mode_.observer.adapted(Action::bounced, fragment_of(request, Direction::read),
-                           rules_for(geometry_, Direction::read, mode_.vector));
+    services_.observer.adapted(Action::bounced, fragment_of(request, Direction::read),
+                               rules_for(geometry_, Direction::read, mode_.vector));
   }
   return data;
 }
@@ -117,28 +111,25 @@ int DirectFile::sibling() {
 }
 
 Status DirectFile::sync(bool data_only) {
-  const auto sync_one = [&](int fd) { return data_only ? ::fdatasync(fd) : ::fsync(fd); };
-  Status status;
-  if (sync_one(fd()) != 0) status = last_error("sync the backing file");
+  auto status = File::sync(data_only);
   const std::lock_guard guard(sibling_mutex_);
   // The sibling's own error report must be taken even where the first one failed, or the next fsync
   // would tell of the same error again.
-  if (sibling_ && sync_one(sibling_.get()) != 0 && status) {
+  if (sibling_ && (data_only ? ::fdatasync(sibling_.get()) : ::fsync(sibling_.get())) != 0 &&
+      status) {
     status = last_error("sync the backing file");
   }
   return status;
 }
 
 Status DirectFile::flush() {
-  Status status;
-  const auto flush_one = [&](int fd) {
-    UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-    if (copy && ::close(copy.release()) != 0 && status)
-      status = last_error("flush the backing file");
-  };
-  flush_one(fd());
+  auto status = File::flush();
   const std::lock_guard guard(sibling_mutex_);
-  if (sibling_) flush_one(sibling_.get());
+  if (!sibling_) return status;
+  UniqueFd copy(::fcntl(sibling_.get(), F_DUPFD_CLOEXEC, 0));
+  if (copy && ::close(copy.release()) != 0 && status) {
+    status = last_error("flush the backing file");
+  }
   return status;
 }
 

@@ -21,10 +21,10 @@ Durability step_durability(const WritePlan& plan, Durability whole) {
 Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const std::byte> data) {
   Counters::Cell traffic{.requests = 1};
   if (const auto verdict = judge(request, Direction::write); !verdict) {
-    mode_.counters.add(Operation::write, Outcome::rejected, traffic);
+    services_.counters.add(Operation::write, Outcome::rejected, traffic);
     co_return verdict.error();
   }
-  if (mode_.dsync) request.durability = std::max(request.durability, Durability::data);
+  request.durability = durability_of(request.durability);
 
   auto need = lock_for_write({request.offset, request.offset + request.length}, geometry_);
   // Whoever takes O_DIRECT off the shared descriptor for a moment must be alone with the file.
@@ -54,11 +54,11 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
   } else {
     outcome = Outcome::error;
   }
-  mode_.counters.add(Operation::write, outcome, traffic);
+  services_.counters.add(Operation::write, outcome, traffic);
   if (adapted && !request.internal) {
-    mode_.observer.adapted(split ? Action::split : Action::bounced,
-                           fragment_of(request, Direction::write),
-                           rules_for(geometry_, Direction::write, mode_.vector));
+    services_.observer.adapted(split ? Action::split : Action::bounced,
+                               fragment_of(request, Direction::write),
+                               rules_for(geometry_, Direction::write, mode_.vector));
   }
   co_return written;
 }
@@ -89,7 +89,7 @@ Result<std::size_t> DirectFile::write_direct(const WriteStep& step) {
   auto data = step.data;
   BufferPool::Lease lease;
   if (!is_aligned(reinterpret_cast<std::uintptr_t>(data.data()), memory_boundary_)) {
-    lease = mode_.buffers.acquire();
+    lease = services_.buffers.acquire();
     std::memcpy(lease.data(), data.data(), data.size());
     data = {lease.data(), data.size()};
   }
@@ -129,7 +129,7 @@ bool DirectFile::ragged_blocks_cached(const WriteStep& step, Range window) const
 Result<std::size_t> DirectFile::read_modify_write(const WriteStep& step) {
   const Range window = widen(step.range, geometry_.write_block);
   const std::uint64_t head = step.range.begin - window.begin;
-  const auto lease = mode_.buffers.acquire();
+  const auto lease = services_.buffers.acquire();
   if (!read_ragged_blocks(step, window, lease.data())) return write_buffered(step);
   // Somebody maps these blocks, or wrote them through the page cache: a store to them since they
   // were read would be undone. Only the bytes of the request may be touched then.

@@ -157,6 +157,11 @@ Result<std::shared_ptr<OpenInode>> InodeTable::open_state(Inode& inode) {
   return made;
 }
 
+std::shared_ptr<OpenInode> InodeTable::find_open(const Inode& inode) const {
+  const std::lock_guard guard(mutex_);
+  return inode.open_.lock();
+}
+
 Result<UniqueFd> InodeTable::reopen(const Inode& inode, int flags) const {
   const auto path = path_of(inode);
   if (!path) return path.error();

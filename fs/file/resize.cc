@@ -17,7 +17,7 @@ Task<Status> resize(OpenInode& inode, int fd, std::uint64_t size) {
   co_return Status{};
 }
 
-Task<Status> allocate(DirectFile& file, int mode, std::uint64_t offset, std::uint64_t length) {
+Task<Status> allocate(File& file, int mode, std::uint64_t offset, std::uint64_t length) {
   RangeLock::Hold hold(file.shared()->lock, RangeLock::kWholeFile, true);
   co_await hold;
   int result = 0;
@@ -30,7 +30,7 @@ Task<Status> allocate(DirectFile& file, int mode, std::uint64_t offset, std::uin
 
 namespace {
 
-Task<bool> clone_range(DirectFile& from, DirectFile& to, file_clone_range range) {
+Task<bool> clone_range(File& from, File& to, file_clone_range range) {
   RangeLock::Hold hold(to.shared()->lock, RangeLock::kWholeFile, true);
   co_await hold;
   range.src_fd = from.fd();
@@ -39,7 +39,7 @@ Task<bool> clone_range(DirectFile& from, DirectFile& to, file_clone_range range)
 
 }  // namespace
 
-Task<Result<std::size_t>> copy_range(DirectFile& from, std::uint64_t from_offset, DirectFile& to,
+Task<Result<std::size_t>> copy_range(File& from, std::uint64_t from_offset, File& to,
                                      std::uint64_t to_offset, std::uint64_t length,
                                      BufferPool& buffers) {
   const auto buffer = buffers.acquire();

@@ -274,6 +274,8 @@ std::string Control::stats_text() const {
   gauges.inodes = filesystem_.inodes->size();
   gauges.buffer_bytes =
       filesystem_.receive_buffers.mapped_bytes() + filesystem_.bounce_buffers.mapped_bytes();
+  gauges.mappings = filesystem_.mapper.mappings();
+  gauges.mapped_bytes = filesystem_.mapper.mapped_bytes();
   gauges.events_published = filesystem_.reporter.ring().next_seq() - 1;
   return to_prometheus(filesystem_.counters, gauges);
 }
@@ -285,7 +287,12 @@ std::string Control::options_text() const {
   }
   // What auto became, and what the kernel granted.
   text += fmt::format("threads.effective={}\n", filesystem_.workers);
-  if (const auto& geometry = filesystem_.source_geometry) {
+  if (filesystem_.options.mode != MountOptions::Mode::direct) {
+    if (filesystem_.options.passthrough) {
+      text += fmt::format("passthrough.effective={}\n",
+                          filesystem_.features.passthrough ? "on" : "off");
+    }
+  } else if (const auto& geometry = filesystem_.source_geometry) {
     const auto& judged = geometry->judged;
     text += fmt::format("direct_io={}\n", name_of(geometry->verdict));
     text += fmt::format("align.effective={}\nalign.source={}\n", judged.write.bytes,

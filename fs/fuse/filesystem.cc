@@ -10,6 +10,9 @@
 #include <cstring>
 #include <thread>
 
+#include "alignfs/file/buffered_file.h"
+#include "alignfs/file/mapped_file.h"
+#include "alignfs/io/fault_guard.h"
 #include "alignfs/io/probe.h"
 
 namespace alignfs {
@@ -94,17 +97,13 @@ void log_verdict(const std::string& source, const Result<BackingGeometry>& backi
   }
 }
 
-DirectMode direct_mode(const MountOptions& options, Filesystem& filesystem) {
+DirectMode direct_mode(const MountOptions& options) {
   using Options = MountOptions;
   return {.reject = options.unaligned == Options::Unaligned::reject,
           .only_odirect = options.enforce == Options::Enforce::odirect,
           .policy = options.unaligned == Options::Unaligned::split ? UnalignedPolicy::split
                                                                    : UnalignedPolicy::bounce,
-          .alignment = options.alignment,
-          .dsync = options.dsync,
-          .buffers = filesystem.bounce_buffers,
-          .observer = filesystem.reporter,
-          .counters = filesystem.counters};
+          .alignment = options.alignment};
 }
 
 }  // namespace
@@ -119,7 +118,9 @@ Filesystem::Filesystem(const MountOptions& mount_options, std::string source_pat
       receive_buffers(kPageSize + max_request, 2ul * worker_count),
       bounce_buffers(DirectMode::buffer_size(max_request), 2ul * worker_count),
       copy_buffers(kCopyBuffer, worker_count),
-      direct(direct_mode(options, *this)),
+      services{bounce_buffers, reporter, counters, options.dsync},
+      direct(direct_mode(options)),
+      mapper(options.map_advice, options.map_populate, Mapper::limits_of_this_machine()),
       control(*this) {
   features.max_request = max_request;
 }
@@ -127,8 +128,20 @@ Filesystem::Filesystem(const MountOptions& mount_options, std::string source_pat
 Filesystem::~Filesystem() { close_files(); }
 
 void Filesystem::close_files() {
-  for (const DirectFile* file : files) delete file;
+  for (const File* file : files) delete file;
   files.clear();
+}
+
+Result<std::unique_ptr<File>> Filesystem::open_file(Inode& inode, std::shared_ptr<OpenInode> shared,
+                                                    UniqueFd fd, const Requester& opener) {
+  switch (options.mode) {
+    case MountOptions::Mode::mapped:
+      return MappedFile::open(services, mapper, inode, std::move(shared), std::move(fd), opener);
+    case MountOptions::Mode::buffered:
+      return BufferedFile::open(services, inode, std::move(shared), std::move(fd));
+    case MountOptions::Mode::direct: break;
+  }
+  return DirectFile::open(services, direct, inode, std::move(shared), std::move(fd), opener);
 }
 
 std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
@@ -139,9 +152,13 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
     complaint = fmt::format("cannot open SOURCE {}: {}", source, std::strerror(errno));
     return nullptr;
   }
-  const auto backing = probe_directory(directory.get());
-  complaint = check_backing(options, source, backing);
-  if (!complaint.empty()) return nullptr;
+  const bool direct = options.mode == MountOptions::Mode::direct;
+  std::optional<Result<BackingGeometry>> backing;
+  if (direct) {
+    backing = probe_directory(directory.get());
+    complaint = check_backing(options, source, *backing);
+    if (!complaint.empty()) return nullptr;
+  }
   struct stat taken {};
   if (options.control &&
       ::fstatat(directory.get(), Control::kName, &taken, AT_SYMLINK_NOFOLLOW) == 0) {
@@ -149,14 +166,16 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
                             source, Control::kName);
     return nullptr;
   }
-  log_verdict(source, backing);
-
   std::optional<Geometry> geometry;
-  if (backing) geometry = make_geometry(*backing, options.alignment);
+  if (direct) {
+    log_verdict(source, *backing);
+    if (*backing) geometry = make_geometry(**backing, options.alignment);
+  }
   const auto block = geometry ? geometry->judged.write.bytes : options.alignment.block.value_or(0);
   auto filesystem = std::make_unique<Filesystem>(options, source, worker_count(options),
                                                  kernel::choose_max_request(block));
-  filesystem->direct.vector = probe_vector_rule(directory.get());
+  if (direct) filesystem->direct.vector = probe_vector_rule(directory.get());
+  if (options.mode == MountOptions::Mode::mapped) install_fault_guard();
   filesystem->source_geometry = geometry;
   auto inodes = InodeTable::create(std::move(directory), directory_fds);
   if (!inodes) {

@@ -211,4 +211,9 @@ std::int32_t backing_id_for(OpenInode& shared, int fuse_fd, int backing_fd) {
   return static_cast<const BackingFile*>(shared.attachment.get())->id();
 }
 
+bool is_backing_file(OpenInode& shared) {
+  const std::lock_guard guard(shared.attachment_mutex);
+  return shared.attachment && static_cast<const BackingFile*>(shared.attachment.get())->id() > 0;
+}
+
 }  // namespace alignfs::kernel

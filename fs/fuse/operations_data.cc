@@ -28,7 +28,7 @@ void read(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size
           off_t offset, fuse_file_info* info) {
   if (Control::is_control(node)) return filesystem.control.read(request, node, size, offset, info);
   const auto data = file_of(info).read(io_request(request, std::uint64_t(offset), size, *info));
-  // DirectFile counts reads and writes itself, with their bytes.
+  // The file counts reads and writes itself, with their bytes.
   if (!data) {
     fuse_reply_err(request, data.code());
     return;
@@ -37,7 +37,7 @@ void read(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size
 }
 
 /// `buffer` holds the payload and goes back when the write is done.
-Detached write_and_reply(fuse_req_t request, DirectFile& file, IoRequest io,
+Detached write_and_reply(fuse_req_t request, File& file, IoRequest io,
                          std::span<const std::byte> payload,
                          [[maybe_unused]] BufferPool::Lease buffer) {
   const auto written = co_await without_throwing([&] { return file.write(io, payload); });
@@ -51,7 +51,7 @@ Detached write_and_reply(fuse_req_t request, DirectFile& file, IoRequest io,
 /// Takes away the bits that a write by somebody who may not keep them ends, as the kernel does on a
 /// local filesystem: setgid without group execution means something else. The kernel's copy of the
 /// mode must go with them, or it would let the changed file run with the old owner's rights.
-Status drop_suidgid(Filesystem& filesystem, fuse_ino_t node, const DirectFile& file) {
+Status drop_suidgid(Filesystem& filesystem, fuse_ino_t node, const File& file) {
   struct stat attributes {};
   if (::fstat(file.fd(), &attributes) != 0) return last_error("stat");
   mode_t left = attributes.st_mode & ~mode_t(S_ISUID);
@@ -93,7 +93,7 @@ void fsync(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, int data
   reply.status(file_of(info).sync(data_only != 0));
 }
 
-Detached allocate_and_reply(Reply reply, DirectFile& file, int mode, std::uint64_t offset,
+Detached allocate_and_reply(Reply reply, File& file, int mode, std::uint64_t offset,
                             std::uint64_t length) {
   reply.status(co_await without_throwing([&] { return allocate(file, mode, offset, length); }));
 }
@@ -115,8 +115,8 @@ void lseek(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, off_t of
   fuse_reply_lseek(request, found);
 }
 
-Detached copy_and_reply(Filesystem& filesystem, fuse_req_t request, DirectFile& from,
-                        std::uint64_t from_offset, DirectFile& to, std::uint64_t to_offset,
+Detached copy_and_reply(Filesystem& filesystem, fuse_req_t request, File& from,
+                        std::uint64_t from_offset, File& to, std::uint64_t to_offset,
                         std::uint64_t length) {
   const auto copied = co_await without_throwing([&] {
     return copy_range(from, from_offset, to, to_offset, length, filesystem.copy_buffers);

@@ -30,18 +30,17 @@ Result<UniqueFd> open_for(int program_flags, OpenWith open_with) {
   return UniqueFd(fd);
 }
 
-Result<DirectFile*> add_file(Filesystem& filesystem, Inode& inode, UniqueFd fd,
-                             const Requester& opener) {
+Result<File*> add_file(Filesystem& filesystem, Inode& inode, UniqueFd fd, const Requester& opener) {
   auto shared = filesystem.inodes->open_state(inode);
   if (!shared) return shared.error();
-  auto file = DirectFile::open(filesystem.direct, inode, *std::move(shared), std::move(fd), opener);
+  auto file = filesystem.open_file(inode, *std::move(shared), std::move(fd), opener);
   if (!file) return file.error();
   const std::lock_guard guard(filesystem.files_mutex);
   filesystem.files.insert(file->get());
   return (*std::move(file)).release();
 }
 
-void remove_file(Filesystem& filesystem, DirectFile* file) {
+void remove_file(Filesystem& filesystem, File* file) {
   {
     const std::lock_guard guard(filesystem.files_mutex);
     filesystem.files.erase(file);
@@ -49,15 +48,28 @@ void remove_file(Filesystem& filesystem, DirectFile* file) {
   delete file;
 }
 
-/// Fills in what the kernel is to do with the handle. Returns the backing id for mmap, or 0.
-std::int32_t describe(Filesystem& filesystem, DirectFile& file, fuse_file_info* info) {
+/// Fills in what the kernel is to do with the handle. Returns the id of the backing file that it
+/// serves mmap from, and with -o passthrough reads and writes too, or 0.
+std::int32_t describe(Filesystem& filesystem, const File& file, const Inode& inode,
+                      fuse_req_t request, fuse_file_info* info) {
+  const bool whole = filesystem.options.passthrough;
+  std::int32_t id = 0;
+  // The kernel opens the backing anew with the program's flags, which fails with O_DIRECT where
+  // that is refused: as it would on the backing, but the daemon would not mind.
+  if (filesystem.features.passthrough && (whole || file.takes_direct_io())) {
+    id = kernel::backing_id_for(*file.shared(), fuse_session_fd(filesystem.session), file.fd());
+  }
   info->fh = reinterpret_cast<std::uint64_t>(&file);
   // Each call comes as it was made, not as the page cache would make it.
-  info->direct_io = 1;
-  // The kernel opens the backing anew with the program's flags, which fails with O_DIRECT where
-  // that is refused.
-  if (!filesystem.features.passthrough || file.geometry().verdict == Verdict::refused) return 0;
-  return kernel::backing_id_for(*file.shared(), fuse_session_fd(filesystem.session), file.fd());
+  info->direct_io = !(whole && id > 0);
+  if (whole && id <= 0) {
+    Fragment opened;
+    opened.requester = requester_of(request);
+    opened.file = inode.id();
+    opened.backing_fd = file.fd();
+    filesystem.reporter.fallback(Fallback::no_passthrough, opened, {});
+  }
+  return id;
 }
 
 void open(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
@@ -73,7 +85,7 @@ void open(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file
   const auto file = add_file(filesystem, inode, *std::move(fd), requester_of(request));
   if (!file) return reply.error(file.code());
 
-  const kernel::OpenReplyScope scope(describe(filesystem, **file, info));
+  const kernel::OpenReplyScope scope(describe(filesystem, **file, inode, request, info));
   filesystem.counters.add(Operation::open, Outcome::ok, {.requests = 1});
   // The program was interrupted: nobody will release what it never got.
   if (fuse_reply_open(request, info) != 0) remove_file(filesystem, *file);
@@ -114,7 +126,7 @@ void create(Filesystem& filesystem, fuse_req_t request, fuse_ino_t parent, const
     return reply.error(file.code());
   }
   const auto entry = entry_of(filesystem, **inode, attributes);
-  const kernel::OpenReplyScope scope(describe(filesystem, **file, info));
+  const kernel::OpenReplyScope scope(describe(filesystem, **file, **inode, request, info));
   filesystem.counters.add(Operation::create, Outcome::ok, {.requests = 1});
   if (fuse_reply_create(request, &entry, info) != 0) {
     remove_file(filesystem, *file);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -40,20 +41,55 @@ Result<Geometry> geometry_of(Filesystem& filesystem, const Inode& inode) {
   return make_geometry(*backing, filesystem.options.alignment);
 }
 
-std::string alignment_text(const Geometry& geometry) {
-  const auto& judged = geometry.judged;
+Result<std::string> alignment_text(Filesystem& filesystem, const Inode& inode) {
+  if (filesystem.options.mode != MountOptions::Mode::direct) {
+    return std::string("mem=1 offset=1 read_offset=1 source=mode direct_io=unused");
+  }
+  const auto geometry = geometry_of(filesystem, inode);
+  if (!geometry) return geometry.error();
+  const auto& judged = geometry->judged;
   return fmt::format("mem={} offset={} read_offset={} source={} direct_io={}", judged.memory.bytes,
                      judged.write.bytes, judged.read.bytes, name_of(judged.write.source),
-                     name_of(geometry.verdict));
+                     name_of(geometry->verdict));
 }
 
-std::string mode_text(const Geometry& geometry) {
+std::string direct_mode_text(const Geometry& geometry) {
   switch (geometry.verdict) {
     case Verdict::native: return "direct";
     case Verdict::unproven: return "direct, unproven: the backing may use the page cache";
     case Verdict::refused: return "buffered: the backing refuses O_DIRECT";
   }
   return {};
+}
+
+/// Tried on the file itself; of a directory, what its files are to be reached by.
+Result<bool> is_mappable(Filesystem& filesystem, const Inode& inode) {
+  if (S_ISDIR(inode.type())) return true;
+  auto fd = filesystem.inodes->reopen(inode, O_RDONLY);
+  if (!fd) return fd.error();
+  void* const page = ::mmap(nullptr, kPageSize, PROT_READ, MAP_SHARED, fd->get(), 0);
+  if (page != MAP_FAILED) ::munmap(page, kPageSize);
+  return page != MAP_FAILED;
+}
+
+Result<std::string> mode_text(Filesystem& filesystem, const Inode& inode) {
+  const auto& options = filesystem.options;
+  if (options.mode == MountOptions::Mode::direct) {
+    const auto geometry = geometry_of(filesystem, inode);
+    if (!geometry) return geometry.error();
+    return direct_mode_text(*geometry);
+  }
+  if (!S_ISDIR(inode.type()) && !S_ISREG(inode.type())) {
+    return Error{ENODATA, "mode of a special file"};
+  }
+  if (options.passthrough && filesystem.features.passthrough) {
+    const auto open = filesystem.inodes->find_open(inode);
+    if (!open || kernel::is_backing_file(*open)) return std::string("passthrough");
+  }
+  if (options.mode == MountOptions::Mode::buffered) return std::string("buffered");
+  const auto mappable = is_mappable(filesystem, inode);
+  if (!mappable) return mappable.error();
+  return std::string(*mappable ? "mapped" : "buffered: the backing cannot map this file");
 }
 
 void get_own_xattr(Reply reply, const Inode& inode, std::string_view name, std::size_t size) {
@@ -66,9 +102,10 @@ void get_own_xattr(Reply reply, const Inode& inode, std::string_view name, std::
     return text ? send_value(reply, *text, size) : reply.error(ENODATA);
   }
   if (what != "alignment" && what != "mode") return reply.error(ENODATA);
-  const auto geometry = geometry_of(filesystem, inode);
-  if (!geometry) return reply.error(geometry.code());
-  send_value(reply, what == "alignment" ? alignment_text(*geometry) : mode_text(*geometry), size);
+  const auto text =
+      what == "mode" ? mode_text(filesystem, inode) : alignment_text(filesystem, inode);
+  if (!text) return reply.error(text.code());
+  send_value(reply, *text, size);
 }
 
 bool is_own(const Filesystem& filesystem, std::string_view name) {
@@ -112,6 +149,7 @@ void setxattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const
   if (!path) return reply.error(path.code());
   const ProcPath file(path->get());
   if (::setxattr(file.c_str(), name, value, size, flags) != 0) return reply.error(errno);
+  note_look(filesystem, inode_of(filesystem, node));
   struct stat attributes {};
   // The backing would keep the bit: the daemon may have files of any group setgid.
   if (kernel::current_request().acl_kills_sgid && ::fstat(path->get(), &attributes) == 0 &&

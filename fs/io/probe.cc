@@ -101,6 +101,13 @@ Result<BackingGeometry> enable_direct_io(int fd) {
   return geometry;
 }
 
+bool accepts_direct_io(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_DIRECT) != 0) return false;
+  ::fcntl(fd, F_SETFL, flags);
+  return true;
+}
+
 Result<BackingGeometry> probe_directory(int dirfd) {
   const auto file = unnamed_file(dirfd);
   if (!file) return file.error();

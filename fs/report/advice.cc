@@ -156,9 +156,31 @@ std::string way_of(Runtime runtime, const Numbers& n) {
 
 }  // namespace
 
+const char* reason_for(Fallback cause) {
+  switch (cause) {
+    case Fallback::unproven:
+      return "O_DIRECT is accepted, but statx vouches for no direct I/O: the backing may use the "
+             "page cache";
+    case Fallback::refused: return "O_DIRECT is refused: I/O goes through the page cache";
+    case Fallback::unmappable:
+      return "the backing cannot map this file: I/O is by pread and pwrite";
+    case Fallback::mapping_limit:
+      return "as many files are mapped as can be at one time: I/O on others is by pread and pwrite";
+    case Fallback::no_passthrough: break;
+  }
+  return "the kernel does not serve this file itself: its requests go through the daemon";
+}
+
 std::string advice_for(const Event& event) {
   if (event.action == Action::fallback) {
-    return "mount with -o require_direct to refuse a backing without direct I/O";
+    switch (event.cause) {
+      case Fallback::unproven:
+      case Fallback::refused: return "mount with -o require_direct to refuse such a backing";
+      case Fallback::unmappable: return "-o mode=buffered treats all files in that way";
+      case Fallback::mapping_limit: return "a file is mapped again when others have been closed";
+      case Fallback::no_passthrough: break;
+    }
+    return "passthrough needs root, Linux 6.9, and a backing that is not stacked on another";
   }
   const Numbers n = numbers_of(event);
   std::string text = way_of(event.process.runtime, n);

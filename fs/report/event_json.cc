@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "alignfs/report/advice.h"
 #include "alignfs/report/event.h"
 
 namespace alignfs {
@@ -27,7 +28,9 @@ Json buffer_of(const Event& event) {
   return segments.empty() ? Json(nullptr) : Json(fmt::format("{:#x}", segments[0].address));
 }
 
+/// Null where no boundary is in question: mapped and buffered modes.
 Json required_by(const Rules& rules) {
+  if (rules.block.bytes == 0) return nullptr;
   return {{"memory", rules.memory.bytes},
           {"offset", rules.block.bytes},
           {"length", rules.block.bytes},
@@ -111,7 +114,7 @@ std::string to_json(const Event& event) {
   add_request(object, event);
   object["errno"] = event.error == 0 ? Json(nullptr) : text_or_null(strerrorname_np(event.error));
   if (std::string reasons = unseen_reasons(event); !reasons.empty()) object["unseen"] = reasons;
-  if (!event.reason.empty()) object["reason"] = event.reason;
+  if (event.action == Action::fallback) object["reason"] = reason_for(event.cause);
   // Last, so that a line can be stored up to here and the count be added when it is read.
   object["repeated"] = event.repeated;
   // ASCII only: names are chosen by strangers, and people cat this to a terminal.

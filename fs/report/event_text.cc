@@ -153,16 +153,16 @@ std::string nearest_text(const Event& event) {
 }
 
 std::string fallback_text(const Event& event) {
-  return "alignfs: " + headline(event) +
-         "\n  said once for each device; mount with -o require_direct to refuse such a backing";
+  return fmt::format("alignfs: {}\n  said once for each device; {}", headline(event),
+                     advice_for(event));
 }
 
 }  // namespace
 
 std::string headline(const Event& event) {
   if (event.action == Action::fallback) {
-    return fmt::format("fallback: {} ({} on {}, opened by {})", event.reason, file_text(event),
-                       device_text(event), process_text(event.process));
+    return fmt::format("fallback: {} ({} on {}, opened by {})", reason_for(event.cause),
+                       file_text(event), device_text(event), process_text(event.process));
   }
   return fmt::format("{}: {} on {} by {}", outcome_text(event), call_text(event), file_text(event),
                      process_text(event.process));

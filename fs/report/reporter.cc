@@ -36,13 +36,6 @@ void strip_deleted(int fd, std::string& path) {
   }
 }
 
-std::string fallback_reason(Verdict verdict) {
-  return verdict == Verdict::refused
-             ? "O_DIRECT is refused: I/O goes through the page cache"
-             : "O_DIRECT is accepted, but statx vouches for no direct I/O: the backing may use the "
-               "page cache";
-}
-
 }  // namespace
 
 std::string device_name(dev_t device) {
@@ -59,7 +52,7 @@ struct Reporter::Impl {
 
   std::string path_of(int backing_fd) const;
   std::string device_of(dev_t device);
-  bool is_news(dev_t device);
+  bool is_news(dev_t device, Fallback reason);
   Event describe(Action action, const Fragment& fragment, Process process);
   void log_event(spdlog::level::level_enum level, const EventKind& kind, const Event& event);
 
@@ -71,7 +64,7 @@ struct Reporter::Impl {
 
   std::mutex mutex;
   LruMap<dev_t, std::optional<std::string>> device_names{kRememberedDevices};
-  LruMap<dev_t, bool> reported_fallbacks{kRememberedDevices};
+  LruMap<dev_t, unsigned> reported_fallbacks{kRememberedDevices};
 };
 
 std::string Reporter::Impl::path_of(int backing_fd) const {
@@ -93,9 +86,11 @@ std::string Reporter::Impl::device_of(dev_t device) {
   return *name;
 }
 
-bool Reporter::Impl::is_news(dev_t device) {
+bool Reporter::Impl::is_news(dev_t device, Fallback reason) {
   const std::lock_guard lock(mutex);
-  return !std::exchange(reported_fallbacks.touch(device), true);
+  auto& reported = reported_fallbacks.touch(device);
+  const auto bit = 1u << unsigned(reason);
+  return (std::exchange(reported, reported | bit) & bit) == 0;
 }
 
 Event Reporter::Impl::describe(Action action, const Fragment& fragment, Process process) {
@@ -165,17 +160,13 @@ void Reporter::adapted(Action action, const Fragment& fragment, const Rules& rul
   impl_->log_event(spdlog::level::debug, kind, event);
 }
 
-void Reporter::fallback(FileId file, int backing_fd, const Requester& requester,
-                        const Geometry& geometry) {
-  if (geometry.verdict == Verdict::native || !impl_->is_news(file.device)) return;
-  Fragment opened;
-  opened.requester = requester;
-  opened.file = file;
-  opened.backing_fd = backing_fd;
+void Reporter::fallback(Fallback reason, const Fragment& opened, const Rules& rules) {
+  if (!impl_->is_news(opened.file.device, reason)) return;
+  const Requester& requester = opened.requester;
   Event event = impl_->describe(Action::fallback, opened,
                                 impl_->processes.find(requester.tid, requester.uid));
-  event.rules = rules_for(geometry, Direction::write, VectorRule::memory);
-  event.reason = fallback_reason(geometry.verdict);
+  event.rules = rules;
+  event.cause = reason;
   const EventKind kind = kind_of(event);
   if (!impl_->ring.admit(kind)) return;
   event = impl_->ring.publish(std::move(event));

@@ -67,6 +67,9 @@ std::string to_prometheus(const Counters& counters, const Gauges& gauges) {
   add_single(text, "alignfs_inodes", "Inodes the kernel holds.", "gauge", gauges.inodes);
   add_single(text, "alignfs_buffer_bytes", "Bytes of bounce buffers allocated.", "gauge",
              gauges.buffer_bytes);
+  add_single(text, "alignfs_mappings", "Backing files mapped.", "gauge", gauges.mappings);
+  add_single(text, "alignfs_mapped_bytes", "Address space of the mappings.", "gauge",
+             gauges.mapped_bytes);
   add_single(text, "alignfs_events_published_total", "Events published, merged ones not counted.",
              "counter", gauges.events_published);
   return text;

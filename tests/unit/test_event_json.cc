@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "alignfs/report/advice.h"
 #include "alignfs/report/event.h"
 #include "sample_event.h"
 
@@ -90,7 +91,7 @@ TEST(EventJson, FallbackHasNoRequest) {
   event.error = 0;
   event.view = {};
   event.diagnosis = {};
-  event.reason = "O_DIRECT is refused: I/O goes through the page cache";
+  event.cause = Fallback::refused;
   const Json json = Json::parse(to_json(event));
   EXPECT_EQ(json["action"], "fallback");
   EXPECT_EQ(json["op"], "open");
@@ -98,7 +99,7 @@ TEST(EventJson, FallbackHasNoRequest) {
     EXPECT_TRUE(json.at(field).is_null()) << field;
   }
   EXPECT_EQ(json["broken"], Json::array());
-  EXPECT_EQ(json["reason"], event.reason);
+  EXPECT_EQ(json["reason"], reason_for(event.cause));
   EXPECT_TRUE(json.contains("unseen"));
 }
 
@@ -116,7 +117,7 @@ TEST(EventJson, AnyBytesInNamesGiveOneAsciiLineOfValidJson) {
 TEST(EventJson, RepeatedIsTheLastField) {
   Event event = numbered_event();
   event.repeated = 41;
-  event.reason = "x";
+  event.action = Action::fallback;
   EXPECT_TRUE(to_json(event).ends_with(R"("repeated":41})"));
 }
 

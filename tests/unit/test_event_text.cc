@@ -136,7 +136,7 @@ TEST(EventText, FallbackGivesItsReasonAndTheStrictOption) {
   Event event = sample_event();
   event.action = Action::fallback;
   event.error = 0;
-  event.reason = "O_DIRECT is refused: I/O goes through the page cache";
+  event.cause = Fallback::refused;
   EXPECT_EQ(to_text(event),
             "alignfs: fallback: O_DIRECT is refused: I/O goes through the page cache (/db/wal on "
             "vda, opened by python3[7318])\n"

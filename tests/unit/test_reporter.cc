@@ -254,25 +254,13 @@ TEST_F(AdaptedTest, MergesAtAHighRateAndRemembersNoError) {
   EXPECT_FALSE(reporter_->last_errors().find(fragment.file, 0, true));
 }
 
-Geometry geometry_of(Verdict verdict) {
-  Geometry geometry;
-  geometry.verdict = verdict;
-  geometry.judged = {{512, Source::fallback}, {4096, Source::fallback}, {4096, Source::fallback}};
-  return geometry;
-}
-
-TEST_F(ReporterTest, FallbackIsSaidOnceADevice) {
-  const Fragment opened = request_to("file");
-  FileId file = opened.file;
-  const auto open_file = [&](Verdict verdict) {
-    reporter_->fallback(file, opened.backing_fd, opened.requester, geometry_of(verdict));
-  };
-  open_file(Verdict::native);
-  EXPECT_TRUE(events().empty());
-  open_file(Verdict::unproven);
-  open_file(Verdict::unproven);
-  file.inode += 1;
-  open_file(Verdict::unproven);
+TEST_F(ReporterTest, EachFallbackIsSaidOnceADevice) {
+  Fragment opened = request_to("file");
+  const Rules rules{{512, Source::fallback}, {4096, Source::fallback}};
+  reporter_->fallback(Fallback::unproven, opened, rules);
+  reporter_->fallback(Fallback::unproven, opened, rules);
+  opened.file.inode += 1;
+  reporter_->fallback(Fallback::unproven, opened, rules);
   ASSERT_EQ(events().size(), 1U);
   EXPECT_EQ(events()[0]["action"], "fallback");
   EXPECT_EQ(events()[0]["path"], "/file");
@@ -282,11 +270,17 @@ TEST_F(ReporterTest, FallbackIsSaidOnceADevice) {
             "page cache");
   EXPECT_EQ(log_.count("warning: alignfs: fallback: O_DIRECT is accepted"), 1);
 
-  file.device += 1;
-  open_file(Verdict::refused);
+  reporter_->fallback(Fallback::unmappable, opened, {});
+  reporter_->fallback(Fallback::unmappable, opened, {});
   ASSERT_EQ(events().size(), 2U);
-  EXPECT_EQ(events()[1]["reason"], "O_DIRECT is refused: I/O goes through the page cache");
-  EXPECT_FALSE(reporter_->last_errors().find(file, 0, true));
+  EXPECT_EQ(events()[1]["reason"], "the backing cannot map this file: I/O is by pread and pwrite");
+  EXPECT_TRUE(events()[1]["required"].is_null());
+
+  opened.file.device += 1;
+  reporter_->fallback(Fallback::refused, opened, rules);
+  ASSERT_EQ(events().size(), 3U);
+  EXPECT_EQ(events()[2]["reason"], "O_DIRECT is refused: I/O goes through the page cache");
+  EXPECT_FALSE(reporter_->last_errors().find(opened.file, 0, true));
 }
 
 TEST(DeviceName, IsThatOfTheBlockDeviceIfThereIsOne) {

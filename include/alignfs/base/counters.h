@@ -35,8 +35,9 @@ enum class Operation : std::uint8_t {
   kCount
 };
 
-/// How a request ended. `bounced` and `split` are successes that needed more than was asked for.
-enum class Outcome : std::uint8_t { ok, bounced, split, rejected, error, kCount };
+/// How a request ended. `bounced` and `split` are successes that needed more than was asked for,
+/// `fallback` one that took another way than the mode's (mapped: by pread or pwrite).
+enum class Outcome : std::uint8_t { ok, bounced, split, fallback, rejected, error, kCount };
 
 const char* name_of(Operation operation);
 const char* name_of(Outcome outcome);

@@ -7,20 +7,30 @@
 #include <vector>
 
 #include "alignfs/align/geometry.h"
+#include "alignfs/base/map_advice.h"
 
 namespace alignfs {
 
 /// A mount's `-o` options, checked. Every field is a line of docs/options.md.
 struct MountOptions {
+  /// How backing files are reached: O_DIRECT, a shared mapping, plain reads and writes.
+  enum class Mode { direct, mapped, buffered };
   /// What becomes of a request that O_DIRECT would refuse.
   enum class Unaligned { bounce, split, reject };
   /// Whom `unaligned=reject` judges: everybody, or only files opened with O_DIRECT.
   enum class Enforce { all, odirect };
 
+  Mode mode = Mode::direct;
+  // Of mode=direct alone, up to require_direct.
   Unaligned unaligned = Unaligned::bounce;
   Enforce enforce = Enforce::all;
   AlignmentOptions alignment;
   bool require_direct = false;
+  // Of mode=mapped alone.
+  MapAdvice map_advice = MapAdvice::normal;
+  bool map_populate = false;
+  /// mapped and buffered: the kernel serves reads and writes itself where it can.
+  bool passthrough = false;
   bool dsync = false;
   /// Worker threads; nullopt is auto.
   std::optional<unsigned> threads;
@@ -51,7 +61,8 @@ struct ParsedOptions {
 /// character, as in mount(8), so that a comma may stand in a file name.
 ParsedOptions parse_mount_options(const std::vector<std::string>& arguments);
 
-/// name=value of every option in force, in the order of docs/options.md.
+/// name=value of every option in force, in the order of docs/options.md. Those that the others
+/// leave without effect are left out.
 std::vector<std::pair<std::string, std::string>> list_options(const MountOptions& options);
 
 }  // namespace alignfs

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/stat.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -9,14 +7,7 @@
 #include <span>
 
 #include "alignfs/align/plan.h"
-#include "alignfs/base/counters.h"
-#include "alignfs/base/result.h"
-#include "alignfs/base/task.h"
-#include "alignfs/base/unique_fd.h"
-#include "alignfs/file/inode_table.h"
-#include "alignfs/file/observer.h"
-#include "alignfs/io/buffer_pool.h"
-#include "alignfs/io/transfer.h"
+#include "alignfs/file/file.h"
 
 namespace alignfs {
 
@@ -29,78 +20,45 @@ struct DirectMode {
   UnalignedPolicy policy = UnalignedPolicy::bounce;
   AlignmentOptions alignment;
   VectorRule vector = VectorRule::memory;
-  /// Every write is on media before it returns.
-  bool dsync = false;
 
-  BufferPool& buffers;
-  RequestObserver& observer;
-  Counters& counters;
-
-  /// The largest request plus a block on either side.
+  /// Bytes of a bounce buffer: the largest request plus a block on either side.
   static constexpr std::size_t buffer_size(std::size_t max_request) {
     return max_request + 2 * 64 * 1024;
   }
 };
 
-/// A read or write as the edge hands it down.
-struct IoRequest {
-  std::uint64_t offset = 0;
-  std::uint64_t length = 0;
-  Requester requester;
-  /// The descriptor had O_DIRECT when the call was made: fcntl changes count at once.
-  bool odirect = false;
-  bool append = false;
-  /// Not a program's call but the page cache of the mount flushing a mapping, or a copy made by the
-  /// daemon: neither judged nor reported.
-  bool internal = false;
-  Durability durability = Durability::none;
-};
-
-/// One open handle in direct mode: backing I/O with O_DIRECT whatever the program opened with.
+/// An open handle in direct mode: backing I/O with O_DIRECT whatever the program opened with.
 ///
-/// Holds two descriptors of its own, so that errors of writeback are told once a handle as on the
-/// backing: `direct`, and a buffered sibling opened when first needed. Thread-safe.
-class DirectFile {
+/// Holds two descriptors: the direct one, and a buffered sibling opened when first needed.
+/// Thread-safe.
+class DirectFile : public File {
  public:
-  /// Bytes read: part of a leased buffer, valid as long as the lease.
-  struct ReadData {
-    BufferPool::Lease lease;
-    std::span<const std::byte> bytes;
-  };
-
   /// `fd` is the backing file opened without O_DIRECT, O_RDWR where the program writes and the
   /// daemon may read, and becomes the direct descriptor. It has O_APPEND only where the backing
   /// allows nothing else (append-only files); Linux ignores the offsets of writes then.
-  static Result<std::unique_ptr<DirectFile>> open(DirectMode& mode, Inode& inode,
-                                                  std::shared_ptr<OpenInode> shared, UniqueFd fd,
-                                                  const Requester& opener);
+  static Result<std::unique_ptr<File>> open(const FileServices& services, const DirectMode& mode,
+                                            Inode& inode, std::shared_ptr<OpenInode> shared,
+                                            UniqueFd fd, const Requester& opener);
 
-  /// Reads what the file holds of the range; short only at the end of file. EINVAL if refused.
-  Result<ReadData> read(const IoRequest& request);
+  /// EINVAL if refused.
+  Result<ReadData> read(const IoRequest& request) override;
 
-  /// Writes `data` (in a page-aligned buffer if it is to go down without a copy) and gives the
-  /// bytes written, short only where the backing was. `data` must stay until the task is done.
+  /// `data` goes down without a copy if it lies on a page boundary and the request is aligned.
   /// EINVAL if refused, and then nothing is written.
-  Task<Result<std::size_t>> write(IoRequest request, std::span<const std::byte> data);
+  Task<Result<std::size_t>> write(IoRequest request, std::span<const std::byte> data) override;
 
-  /// Makes everything written so far durable, with the errors of both descriptors.
-  Status sync(bool data_only);
-  /// sync() of the data on a mount with dsync: for what changes blocks other than by write().
-  Status sync_if_mount_asks() { return mode_.dsync ? sync(true) : Status{}; }
-  /// What close(2) would report on the backing.
-  Status flush();
+  /// With the errors of both descriptors.
+  Status sync(bool data_only) override;
+  Status flush() override;
 
-  int fd() const { return direct_.get(); }
-  const Geometry& geometry() const { return geometry_; }
-  const std::shared_ptr<OpenInode>& shared() const { return shared_; }
+  bool takes_direct_io() const override { return geometry_.verdict != Verdict::refused; }
 
  private:
-  DirectFile(DirectMode& mode, Inode& inode, std::shared_ptr<OpenInode> shared, UniqueFd fd)
-      : mode_(mode), inode_(inode), shared_(std::move(shared)), direct_(std::move(fd)) {}
+  DirectFile(const FileServices& services, const DirectMode& mode, Inode& inode,
+             std::shared_ptr<OpenInode> shared, UniqueFd fd)
+      : File(services, inode, std::move(shared), std::move(fd)), mode_(mode) {}
 
-  Fragment fragment_of(const IoRequest& request, Direction direction) const;
   Status judge(const IoRequest& request, Direction direction);
-  Result<struct stat> attributes() const;
 
   /// One step of a write plan, or one plan after the other: bytes written, and in `traffic` what
   /// the backing saw of it.
@@ -121,15 +79,11 @@ class DirectFile {
   /// The buffered descriptor, or -1 where the backing's permissions forbid a second open.
   int sibling();
 
-  DirectMode& mode_;
-  /// Used during requests alone: the kernel may forget the inode before it releases the handle.
-  Inode& inode_;
-  const std::shared_ptr<OpenInode> shared_;
-  const UniqueFd direct_;
+  const DirectMode& mode_;
   Geometry geometry_;
   /// Boundary that the memory of backing I/O must keep.
   std::uint32_t memory_boundary_ = 1;
-  int reopen_flags_ = 0;  ///< O_ACCMODE and O_APPEND of direct_
+  int reopen_flags_ = 0;  ///< O_ACCMODE and O_APPEND of fd()
   std::mutex sibling_mutex_;
   UniqueFd sibling_;
   bool sibling_forbidden_ = false;

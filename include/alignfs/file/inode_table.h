@@ -10,6 +10,7 @@
 
 #include "alignfs/base/result.h"
 #include "alignfs/base/unique_fd.h"
+#include "alignfs/file/mapped_inode.h"
 #include "alignfs/file/observer.h"
 #include "alignfs/io/range_lock.h"
 
@@ -24,6 +25,8 @@ struct OpenInode {
   const UniqueFd anchor;
   /// Held by writers as WritePlan asks, whole and exclusive by whatever changes the size.
   RangeLock lock;
+  /// For mapped mode.
+  MappedInode mapped;
   /// What the floor above keeps with the open inode; given back with it. Guarded by
   /// attachment_mutex.
   std::shared_ptr<void> attachment;
@@ -96,6 +99,9 @@ class InodeTable {
 
   /// What the open handles of `inode` share, made if there is none.
   Result<std::shared_ptr<OpenInode>> open_state(Inode& inode);
+
+  /// The same if a handle is open, else null.
+  std::shared_ptr<OpenInode> find_open(const Inode& inode) const;
 
   /// Opens `inode` anew through /proc/self/fd. `flags` must not hold O_CREAT or O_NOFOLLOW.
   Result<UniqueFd> reopen(const Inode& inode, int flags) const;

@@ -7,7 +7,6 @@
 
 #include "alignfs/align/call.h"
 #include "alignfs/align/diagnosis.h"
-#include "alignfs/align/geometry.h"
 
 namespace alignfs {
 
@@ -40,6 +39,15 @@ struct Fragment {
 /// What was done about a misaligned request.
 enum class Action : std::uint8_t { rejected, bounced, split, fallback };
 
+/// Why a file is not reached in the way its mode says.
+enum class Fallback : std::uint8_t {
+  unproven,        ///< direct: O_DIRECT is accepted, but nothing vouches for it
+  refused,         ///< direct: O_DIRECT is refused
+  unmappable,      ///< mapped: the backing cannot map the file
+  mapping_limit,   ///< mapped: as many files are mapped as the mount may
+  no_passthrough,  ///< passthrough: the kernel does not serve the file itself
+};
+
 /// How the file floor asks about callers and tells what it did to them, so that it need not know
 /// how an explanation is worded or where it goes. All calls are thread-safe and may be made on any
 /// request; none fails.
@@ -58,10 +66,10 @@ class RequestObserver {
   /// looks at the caller itself, and only as often as an event stands alone.
   virtual void adapted(Action action, const Fragment& fragment, const Rules& rules) = 0;
 
-  /// Direct I/O on this file is not what it claims to be, as `geometry.verdict` says. The observer
-  /// reports it once a device.
-  virtual void fallback(FileId file, int backing_fd, const Requester& requester,
-                        const Geometry& geometry) = 0;
+  /// The file is reached in another way than its mode's own. `opened` names file, descriptor and
+  /// caller; `rules` are what direct I/O would ask for, of 0 bytes where that is not the question.
+  /// The observer reports each reason once a device.
+  virtual void fallback(Fallback reason, const Fragment& opened, const Rules& rules) = 0;
 };
 
 }  // namespace alignfs

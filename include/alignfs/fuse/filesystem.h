@@ -14,10 +14,12 @@
 #include "alignfs/base/counters.h"
 #include "alignfs/base/options.h"
 #include "alignfs/file/direct_file.h"
+#include "alignfs/file/file.h"
 #include "alignfs/file/inode_table.h"
 #include "alignfs/fuse/control.h"
 #include "alignfs/fuse/kernel_features.h"
 #include "alignfs/io/buffer_pool.h"
+#include "alignfs/io/mapping.h"
 #include "alignfs/report/reporter.h"
 
 namespace alignfs {
@@ -45,7 +47,9 @@ struct Filesystem {
   BufferPool receive_buffers;
   BufferPool bounce_buffers;
   BufferPool copy_buffers;
+  const FileServices services;
   DirectMode direct;
+  Mapper mapper;
   /// Geometry of new files in SOURCE; nothing if none could be made there (read-only).
   std::optional<Geometry> source_geometry;
   std::unique_ptr<InodeTable> inodes;
@@ -53,9 +57,13 @@ struct Filesystem {
   fuse_session* session = nullptr;
   Control control;
 
+  /// Makes a handle, of the kind that the mount's mode asks for, of the backing file open at `fd`.
+  Result<std::unique_ptr<File>> open_file(Inode& inode, std::shared_ptr<OpenInode> shared,
+                                          UniqueFd fd, const Requester& opener);
+
   /// Open handles. The kernel holds bare pointers to them; this owns them.
   std::mutex files_mutex;
-  std::unordered_set<DirectFile*> files;
+  std::unordered_set<File*> files;
   /// Closes the handles that are open when the mount ends. The workers must be gone.
   void close_files();
   ~Filesystem();

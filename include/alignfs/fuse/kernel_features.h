@@ -86,5 +86,7 @@ class BackingFile {
 /// The registration of the open inode `shared`, made from `backing_fd` if there is none yet; its
 /// id, or 0 if the kernel declines. The first answer holds for as long as the inode stays open.
 std::int32_t backing_id_for(OpenInode& shared, int fuse_fd, int backing_fd);
+/// True if the kernel has taken the open inode `shared` as a backing file.
+bool is_backing_file(OpenInode& shared);
 
 }  // namespace alignfs::kernel

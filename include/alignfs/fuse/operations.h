@@ -48,9 +48,11 @@ inline Inode& inode_of(Filesystem& filesystem, fuse_ino_t node) {
   return node == FUSE_ROOT_ID ? filesystem.inodes->root() : *reinterpret_cast<Inode*>(node);
 }
 
-inline DirectFile& file_of(const fuse_file_info* info) {
-  return *reinterpret_cast<DirectFile*>(info->fh);
-}
+inline File& file_of(const fuse_file_info* info) { return *reinterpret_cast<File*>(info->fh); }
+
+/// The times of `inode` have been looked at, or what a write takes away has been set: the next
+/// write must show.
+void note_look(Filesystem& filesystem, const Inode& inode);
 
 Requester requester_of(fuse_req_t request);
 

@@ -14,6 +14,10 @@ namespace alignfs {
 /// refused: O_DIRECT is not taken and `fd` stays as it was. Fails only where statx does.
 Result<BackingGeometry> enable_direct_io(int fd);
 
+/// True if O_DIRECT can be set on the open file `fd`, which nobody else may use yet. It stays as it
+/// was.
+bool accepts_direct_io(int fd);
+
 /// What the running kernel asks of the segments of a vector. Tried on an unnamed file in the
 /// directory `dirfd` where that can tell the rules apart (native, block coarser than memory);
 /// otherwise by version: Linux 6.18 relaxed the rule.

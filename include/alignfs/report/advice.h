@@ -10,6 +10,9 @@ namespace alignfs {
 /// through as it is: one line, without a prefix for the runtime.
 std::string advice_for(const Event& event);
 
+/// What became of the file of an Action::fallback: a sentence fragment.
+const char* reason_for(Fallback cause);
+
 /// "python", "dd", "C": what the advice line starts with.
 const char* name_of(Runtime runtime);
 

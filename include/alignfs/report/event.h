@@ -40,8 +40,8 @@ struct Event {
   Diagnosis diagnosis;
   /// The device under the file, as "vda"; "" where it has none of its own (tmpfs, btrfs).
   std::string device;
-  /// Why direct I/O is not what it claims to be, for Action::fallback: a sentence fragment.
-  std::string reason;
+  /// For Action::fallback: what was fallen back from.
+  Fallback cause = Fallback::unproven;
   int error = 0;               ///< errno given to the program, 0 if the request was carried out
   std::uint64_t repeated = 1;  ///< events merged into this one, itself included
 };

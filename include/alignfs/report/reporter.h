@@ -30,8 +30,7 @@ class Reporter : public RequestObserver {
   void rejected(const Fragment& fragment, const CallView& view, const Rules& rules,
                 const Diagnosis& diagnosis) override;
   void adapted(Action action, const Fragment& fragment, const Rules& rules) override;
-  void fallback(FileId file, int backing_fd, const Requester& requester,
-                const Geometry& geometry) override;
+  void fallback(Fallback reason, const Fragment& opened, const Rules& rules) override;
 
   EventRing& ring();
   const LastErrors& last_errors() const;

@@ -11,6 +11,8 @@ struct Gauges {
   std::uint64_t open_files = 0;
   std::uint64_t inodes = 0;
   std::uint64_t buffer_bytes = 0;
+  std::uint64_t mappings = 0;
+  std::uint64_t mapped_bytes = 0;
   std::uint64_t events_published = 0;
 };
 

@@ -1,0 +1,37 @@
+#pragma once
+
+#include "alignfs/file/file.h"
+
+namespace alignfs {
+
+/// An open handle in buffered mode: plain pread and pwrite through the page cache of the backing,
+/// the control group that the other modes are compared with. Thread-safe.
+class BufferedFile : public File {
+ public:
+  /// `fd` is the backing file opened for what the program wants, and for reading too where the
+  /// daemon may. It has O_APPEND only where the backing allows nothing else (append-only files).
+  static Result<std::unique_ptr<File>> open(const FileServices& services, Inode& inode,
+                                            std::shared_ptr<OpenInode> shared, UniqueFd fd);
+
+  Result<ReadData> read(const IoRequest& request) final;
+  Task<Result<std::size_t>> write(IoRequest request, std::span<const std::byte> data) final;
+  bool takes_direct_io() const final { return takes_direct_io_; }
+
+ protected:
+  BufferedFile(const FileServices& services, Inode& inode, std::shared_ptr<OpenInode> shared,
+               UniqueFd fd);
+
+  /// Bytes that were moved, and whether that took another way than the mode's own.
+  struct Moved {
+    std::size_t bytes = 0;
+    bool fell_back = false;
+  };
+  virtual Result<Moved> move_in(const IoRequest& request, std::span<std::byte> into);
+  /// The range is locked against other writers.
+  virtual Result<Moved> move_out(const IoRequest& request, std::span<const std::byte> data);
+
+ private:
+  bool takes_direct_io_ = false;
+};
+
+}  // namespace alignfs

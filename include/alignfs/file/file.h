@@ -1,0 +1,103 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "alignfs/align/plan.h"
+#include "alignfs/base/counters.h"
+#include "alignfs/base/result.h"
+#include "alignfs/base/task.h"
+#include "alignfs/base/unique_fd.h"
+#include "alignfs/file/inode_table.h"
+#include "alignfs/file/observer.h"
+#include "alignfs/io/buffer_pool.h"
+#include "alignfs/io/transfer.h"
+
+namespace alignfs {
+
+/// What the files of a mount use, whatever its mode. Constant while mounted.
+struct FileServices {
+  BufferPool& buffers;
+  RequestObserver& observer;
+  Counters& counters;
+  /// Every write is on media before it returns.
+  bool dsync = false;
+};
+
+/// A read or write as the edge hands it down.
+struct IoRequest {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+  Requester requester;
+  /// The descriptor had O_DIRECT when the call was made: fcntl changes count at once.
+  bool odirect = false;
+  bool append = false;
+  /// Not a program's call but the page cache of the mount flushing a mapping, or a copy made by the
+  /// daemon: neither judged nor reported.
+  bool internal = false;
+  Durability durability = Durability::none;
+};
+
+/// One open handle on a backing file. The modes differ in how its bytes move: DirectFile by
+/// O_DIRECT, MappedFile by a mapping, BufferedFile by plain reads and writes.
+///
+/// Holds a descriptor of its own, so that errors of writeback are told once a handle as on the
+/// backing. Thread-safe.
+class File {
+ public:
+  /// Bytes read: part of a leased buffer, valid as long as the lease.
+  struct ReadData {
+    BufferPool::Lease lease;
+    std::span<const std::byte> bytes;
+  };
+
+  virtual ~File() = default;
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  /// Reads what the file holds of the range; short at the end of file, or where the backing failed
+  /// after some bytes.
+  virtual Result<ReadData> read(const IoRequest& request) = 0;
+
+  /// Writes `data` and gives the bytes written, short only where the backing was. `data` must stay
+  /// until the task is done.
+  virtual Task<Result<std::size_t>> write(IoRequest request, std::span<const std::byte> data) = 0;
+
+  /// Makes everything written so far durable, and tells of errors of earlier writeback.
+  virtual Status sync(bool data_only);
+  /// sync() of the data on a mount with dsync: for what changes blocks other than by write().
+  Status sync_if_mount_asks() { return services_.dsync ? sync(true) : Status{}; }
+  /// What close(2) would report on the backing.
+  virtual Status flush();
+
+  /// False if the backing refuses O_DIRECT: it cannot then be opened with a program's own flags.
+  virtual bool takes_direct_io() const = 0;
+
+  int fd() const { return fd_.get(); }
+  const std::shared_ptr<OpenInode>& shared() const { return shared_; }
+
+ protected:
+  File(const FileServices& services, Inode& inode, std::shared_ptr<OpenInode> shared, UniqueFd fd)
+      : services_(services), inode_(inode), shared_(std::move(shared)), fd_(std::move(fd)) {}
+
+  Fragment fragment_of(const IoRequest& request, Direction direction) const;
+  Result<struct stat> attributes() const;
+  /// The durability of a write that asks for `asked`: the mount may ask for more.
+  Durability durability_of(Durability asked) const {
+    return services_.dsync ? std::max(asked, Durability::data) : asked;
+  }
+
+  const FileServices services_;
+  /// Used during requests alone: the kernel may forget the inode before it releases the handle.
+  Inode& inode_;
+  const std::shared_ptr<OpenInode> shared_;
+
+ private:
+  const UniqueFd fd_;
+};
+
+}  // namespace alignfs

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "alignfs/base/map_advice.h"
+#include "alignfs/base/result.h"
+
+namespace alignfs {
+
+class Mapper;
+
+/// The first bytes of a file, mapped shared. Immutable: never moved, grown or protected anew, so
+/// that whoever holds a pointer may use it beside others. It may reach beyond the end of file, and
+/// any page of it may vanish at any time: touch it by copy_guarded() alone.
+class Mapping {
+ public:
+  ~Mapping();
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  std::byte* data() const { return data_; }
+  /// Bytes, a multiple of the page.
+  std::uint64_t length() const { return length_; }
+  /// Stores are allowed.
+  bool writable() const { return writable_; }
+
+ private:
+  friend class Mapper;
+  Mapping(Mapper& mapper, std::byte* data, std::uint64_t length, bool writable)
+      : mapper_(mapper), data_(data), length_(length), writable_(writable) {}
+
+  Mapper& mapper_;
+  std::byte* const data_;
+  const std::uint64_t length_;
+  const bool writable_;
+};
+
+/// Makes the mappings of one mount and keeps them within bounds. Thread-safe; outlives its
+/// mappings.
+class Mapper {
+ public:
+  struct Limits {
+    /// Mappings that exist at one time. The kernel allows a process 65530 areas (vm.max_map_count).
+    std::size_t mappings;
+    /// Address space of all mappings. Page tables take up to 1/512 of it.
+    std::uint64_t bytes;
+    /// What willneed and populate bring in of one file at most.
+    std::uint64_t eager_bytes;
+  };
+  /// 4096 mappings; address space for which page tables take 1/16 of the memory; 1/8 of the memory.
+  static Limits limits_of_this_machine();
+
+  Mapper(MapAdvice advice, bool populate, const Limits& limits)
+      : advice_(advice), populate_(populate), limits_(limits) {}
+
+  /// Maps the file at `fd`, which has `size` bytes, and as much again ahead of it, 1 MiB at least:
+  /// a file that grows is mapped anew once each time it doubles. Where address space runs short it
+  /// is the beginning of the file, of `least` bytes or more. `writable` needs a descriptor open for
+  /// both. ENFILE if the limits are reached, else the errno of mmap(2): ENODEV where the file
+  /// cannot be mapped.
+  Result<std::shared_ptr<const Mapping>> map(int fd, std::uint64_t size, std::uint64_t least,
+                                             bool writable);
+
+  std::size_t mappings() const { return mappings_; }
+  std::uint64_t mapped_bytes() const { return bytes_; }
+
+ private:
+  friend class Mapping;
+  /// Address space of one mapping, of at least `least` and at most `most` bytes; 0 if there is
+  /// none.
+  std::uint64_t reserve(std::uint64_t least, std::uint64_t most);
+  void give_back(std::uint64_t length);
+  void advise(std::byte* data, std::uint64_t size) const;
+
+  const MapAdvice advice_;
+  const bool populate_;
+  const Limits limits_;
+  std::atomic<std::size_t> mappings_{0};
+  std::atomic<std::uint64_t> bytes_{0};
+};
+
+}  // namespace alignfs
