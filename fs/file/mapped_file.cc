@@ -11,17 +11,19 @@
 namespace alignfs {
 namespace {
 
-/// True if a store into a hole takes room for it at once, and fails if there is none. Where a
-/// server is asked only when the page is written back, a write could be acknowledged and then lost:
-/// it goes by pwrite there.
+/// True on filesystems where the first store into a page takes room for it, and fails if there is
+/// none. Elsewhere (NFS, FUSE) a page may find no room when it is written back, long after the
+/// write was acknowledged: writes go by pwrite there.
 bool stores_reserve_room(int fd) {
-  constexpr unsigned kRemote[] = {FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC,
-                                  CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, V9FS_MAGIC,
-                                  CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC,  CODA_SUPER_MAGIC};
+  constexpr unsigned kF2fs = 0xf2f52010;      // F2FS_SUPER_MAGIC
+  constexpr unsigned kBcachefs = 0xca451a4e;  // BCACHEFS_SUPER_MAGIC
+  constexpr unsigned kReserving[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,       BTRFS_SUPER_MAGIC,
+                                     TMPFS_MAGIC,      OVERLAYFS_SUPER_MAGIC, kF2fs,
+                                     kBcachefs};
   struct statfs figures {};
-  if (::fstatfs(fd, &figures) != 0) return false;
-  return std::find(std::begin(kRemote), std::end(kRemote), unsigned(figures.f_type)) ==
-         std::end(kRemote);
+  return ::fstatfs(fd, &figures) == 0 &&
+         std::find(std::begin(kReserving), std::end(kReserving), unsigned(figures.f_type)) !=
+             std::end(kReserving);
 }
 
 }  // namespace
@@ -36,16 +38,9 @@ MappedFile::MappedFile(const FileServices& services, Mapper& mapper, Inode& inod
 
 Result<std::unique_ptr<File>> MappedFile::open(const FileServices& services, Mapper& mapper,
                                                Inode& inode, std::shared_ptr<OpenInode> shared,
-                                               UniqueFd fd, const Requester& opener) {
-  std::unique_ptr<MappedFile> file(
+                                               UniqueFd fd) {
+  return std::unique_ptr<File>(
       new MappedFile(services, mapper, inode, std::move(shared), std::move(fd)));
-  // Here, so that what cannot be mapped is said when it is opened, and populate is done with.
-  if ((::fcntl(file->fd(), F_GETFL) & O_ACCMODE) != O_WRONLY) {
-    if (const auto size = file->look_at_size(); size && *size != 0) {
-      file->mapping(*size, false, opener);
-    }
-  }
-  return std::unique_ptr<File>(std::move(file));
 }
 
 Result<std::uint64_t> MappedFile::look_at_size() {

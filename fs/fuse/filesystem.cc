@@ -136,7 +136,7 @@ Result<std::unique_ptr<File>> Filesystem::open_file(Inode& inode, std::shared_pt
                                                     UniqueFd fd, const Requester& opener) {
   switch (options.mode) {
     case MountOptions::Mode::mapped:
-      return MappedFile::open(services, mapper, inode, std::move(shared), std::move(fd), opener);
+      return MappedFile::open(services, mapper, inode, std::move(shared), std::move(fd));
     case MountOptions::Mode::buffered:
       return BufferedFile::open(services, inode, std::move(shared), std::move(fd));
     case MountOptions::Mode::direct: break;

@@ -9,8 +9,32 @@
 
 #include "alignfs/base/alignment.h"
 
+#ifdef __SANITIZE_THREAD__
+extern "C" void AnnotateIgnoreReadsBegin(const char* file, int line);
+extern "C" void AnnotateIgnoreReadsEnd(const char* file, int line);
+extern "C" void AnnotateIgnoreWritesBegin(const char* file, int line);
+extern "C" void AnnotateIgnoreWritesEnd(const char* file, int line);
+#endif
+
 namespace alignfs {
 namespace {
+
+/// Programs that read and write the same bytes at one time race, on the backing as on the mount:
+/// that is their business and not for the thread sanitizer to report.
+struct RaceOfPrograms {
+#ifdef __SANITIZE_THREAD__
+  RaceOfPrograms() {
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+  }
+  ~RaceOfPrograms() {
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+  }
+#else
+  RaceOfPrograms() {}
+#endif
+};
 
 /// Where this thread goes on after a fault; null outside of copy_guarded().
 thread_local sigjmp_buf* volatile way_out = nullptr;
@@ -33,6 +57,7 @@ void install_fault_guard() {
 }
 
 std::size_t copy_guarded(std::byte* to, const std::byte* from, std::size_t size) {
+  const RaceOfPrograms expected;
   // Volatile, because it changes between sigsetjmp and siglongjmp.
   volatile std::size_t done = 0;
   sigjmp_buf here;

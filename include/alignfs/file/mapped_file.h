@@ -11,10 +11,11 @@ namespace alignfs {
 /// errno. Thread-safe.
 class MappedFile : public BufferedFile {
  public:
-  /// `fd` as for BufferedFile. `mapper` is the mount's.
+  /// `fd` as for BufferedFile. `mapper` is the mount's. The file is mapped when it is first read or
+  /// written.
   static Result<std::unique_ptr<File>> open(const FileServices& services, Mapper& mapper,
                                             Inode& inode, std::shared_ptr<OpenInode> shared,
-                                            UniqueFd fd, const Requester& opener);
+                                            UniqueFd fd);
 
  protected:
   Result<Moved> move_in(const IoRequest& request, std::span<std::byte> into) override;
