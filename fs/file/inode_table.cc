@@ -16,8 +16,6 @@ union HandleBuffer {
 
 }  // namespace
 
-ProcPath::ProcPath(int fd) { std::snprintf(text_, sizeof text_, "/proc/self/fd/%d", fd); }
-
 Result<std::unique_ptr<InodeTable>> InodeTable::create(UniqueFd source, std::size_t directory_fds) {
   std::unique_ptr<InodeTable> table(new InodeTable(std::move(source), directory_fds));
   const int fd = table->source_.get();

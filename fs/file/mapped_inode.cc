@@ -1,49 +1,70 @@
 #include "alignfs/file/mapped_inode.h"
 
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
 
+#include "alignfs/base/proc_path.h"
+#include "alignfs/base/unique_fd.h"
+
 namespace alignfs {
-namespace {
 
-/// The kernel refuses for now, not for good.
-bool is_shortage(int error) { return error == ENFILE || error == ENOMEM || error == EAGAIN; }
-
-}  // namespace
-
-std::shared_ptr<const Mapping> MappedInode::mapping(Mapper& mapper, int fd, std::uint64_t size,
-                                                    bool writable, int* error) {
-  const std::lock_guard guard(mutex_);
-  *error = unmappable_;
-  writable = writable && !unwritable_;
-  const auto have = mapping_ ? mapping_->length() : 0;
-  const bool enough = mapping_ && have >= size && (mapping_->writable() || !writable);
-  if (enough || unmappable_ != 0) return mapping_;
-
-  // To grow by little is not worth the pages that have to be touched anew.
-  const auto least = have < size ? 2 * have : 0;
-  auto made = mapper.map(fd, size, least, writable);
-  if (!made && writable && !is_shortage(made.code())) {
-    unwritable_ = true;
-    if (mapping_ && have >= size) return mapping_;
-    made = mapper.map(fd, size, least, false);
-  }
-  if (made) {
-    mapping_ = *std::move(made);
-  } else {
-    *error = made.code();
-    if (!is_shortage(*error)) unmappable_ = *error;
-  }
-  return mapping_;
+bool maps_as_it_reads(int fd) {
+  constexpr unsigned kF2fs = 0xf2f52010;      // F2FS_SUPER_MAGIC
+  constexpr unsigned kBcachefs = 0xca451a4e;  // BCACHEFS_SUPER_MAGIC
+  constexpr unsigned kKnown[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, kF2fs,
+                                 kBcachefs};
+  struct statfs figures {};
+  return ::fstatfs(fd, &figures) == 0 && std::find(std::begin(kKnown), std::end(kKnown),
+                                                   unsigned(figures.f_type)) != std::end(kKnown);
 }
 
-bool MappedInode::stamp_due() {
+bool is_mapping_limit(int error) { return error == ENFILE || error == ENOMEM || error == EAGAIN; }
+
+Result<std::shared_ptr<const Mapping>> MappedInode::map_anew(Mapper& mapper, int anchor,
+                                                             std::uint64_t size) const {
+  // To grow by little is not worth the pages that have to be touched anew.
+  const auto least = mapping_ ? 2 * mapping_->length() : 0;
+  if (!mapper.has_room(std::min(least, size))) return Error{ENFILE, "map a file: no room"};
+  // A description of its own: the mapping keeps it, and a writer's would hold off execve(2) and
+  // leases after the writer has gone.
+  const UniqueFd fd(::open(ProcPath(anchor).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return last_error("open a file to map it");
+  if (!maps_as_it_reads(fd.get())) return Error{ENODEV, "map a file of this filesystem"};
+  return mapper.map(fd.get(), size, least);
+}
+
+std::shared_ptr<const Mapping> MappedInode::mapping(Mapper& mapper, int anchor, std::uint64_t size,
+                                                    int* new_error) {
+  std::shared_ptr<const Mapping> made;
+  {
+    const std::lock_guard guard(mutex_);
+    *new_error = 0;
+    const bool enough = mapping_ && mapping_->length() >= size;
+    if (enough || (error_ != 0 && !is_mapping_limit(error_))) return mapping_;
+    auto result = map_anew(mapper, anchor, size);
+    const int before = error_.exchange(result.code());
+    if (!result) {
+      if (result.code() != before) *new_error = result.code();
+      return mapping_;
+    }
+    made = mapping_ = *std::move(result);
+  }
+  // Others use the mapping meanwhile.
+  mapper.advise(*made, size);
+  return made;
+}
+
+bool MappedInode::access_due() {
   // The clock that the kernel takes timestamps from.
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
   const auto tick = std::int64_t(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
-  return stamp_.exchange(tick, std::memory_order_relaxed) != tick;
+  return accessed_.exchange(tick, std::memory_order_relaxed) != tick;
 }
 
 }  // namespace alignfs

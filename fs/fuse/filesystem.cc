@@ -132,6 +132,24 @@ void Filesystem::close_files() {
   files.clear();
 }
 
+void Filesystem::settle_passthrough() {
+  const char* reason =
+      ::geteuid() == 0 ? "the kernel does not offer it; Linux 6.9 and later do" : "it takes root";
+  const auto root = inodes->path_of(inodes->root());
+  if (features.passthrough && root) {
+    // Where no such file can be made, each file shows for itself.
+    const UniqueFd file(::openat(root->get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    const int error = file ? kernel::try_backing_file(fuse_session_fd(session), file.get()) : 0;
+    features.passthrough = error == 0;
+    reason = error == ELOOP   ? "SOURCE is on a filesystem that is stacked on another"
+             : error == EPERM ? "it takes CAP_SYS_ADMIN"
+                              : std::strerror(error);
+  }
+  if (options.passthrough && !features.passthrough) {
+    spdlog::warn("passthrough is not to be had ({}): all requests go through the daemon", reason);
+  }
+}
+
 Result<std::unique_ptr<File>> Filesystem::open_file(Inode& inode, std::shared_ptr<OpenInode> shared,
                                                     UniqueFd fd, const Requester& opener) {
   switch (options.mode) {
@@ -175,7 +193,6 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
   auto filesystem = std::make_unique<Filesystem>(options, source, worker_count(options),
                                                  kernel::choose_max_request(block));
   if (direct) filesystem->direct.vector = probe_vector_rule(directory.get());
-  if (options.mode == MountOptions::Mode::mapped) install_fault_guard();
   filesystem->source_geometry = geometry;
   auto inodes = InodeTable::create(std::move(directory), directory_fds);
   if (!inodes) {
@@ -183,6 +200,16 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
     return nullptr;
   }
   filesystem->inodes = *std::move(inodes);
+  if (options.mode == MountOptions::Mode::mapped) {
+    install_fault_guard();
+    if (!maps_as_it_reads(filesystem->inodes->path_of(filesystem->inodes->root())->get())) {
+      spdlog::warn(
+          "{} is on a filesystem where a map does not show all that reads do, or fills holes: "
+          "files "
+          "are read by pread, as with mode=buffered",
+          source);
+    }
+  }
   return filesystem;
 }
 

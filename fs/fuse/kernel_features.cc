@@ -78,6 +78,12 @@ struct ThreadState {
 };
 thread_local ThreadState state;
 
+/// The id, or -1 with errno.
+int register_backing_file(int fuse_fd, int backing_fd) {
+  const BackingMap map{backing_fd, 0, 0};
+  return ::ioctl(fuse_fd, kBackingOpen, &map);
+}
+
 /// Granted by INIT: SETXATTR requests come in their long form.
 std::atomic<bool> long_setxattr{false};
 
@@ -198,17 +204,25 @@ BackingFile::~BackingFile() {
   if (id_ > 0) ::ioctl(fuse_fd_, kBackingClose, &id_);
 }
 
-std::int32_t backing_id_for(OpenInode& shared, int fuse_fd, int backing_fd) {
+std::int32_t backing_id_for(OpenInode& shared, int fuse_fd) {
   const std::lock_guard guard(shared.attachment_mutex);
   if (!shared.attachment) {
-    const BackingMap map{backing_fd, 0, 0};
-    const int id = ::ioctl(fuse_fd, kBackingOpen, &map);
+    // Not the handle's descriptor: the kernel keeps what it is given, and a writer's would hold off
+    // execve(2) and leases after the writer has gone.
+    const int id = register_backing_file(fuse_fd, shared.anchor.get());
     if (id < 0) {
-      spdlog::debug("the kernel takes no backing file for mmap: {}", std::strerror(errno));
+      spdlog::debug("the kernel takes no backing file: {}", std::strerror(errno));
     }
     shared.attachment = std::make_shared<BackingFile>(fuse_fd, std::max(id, 0));
   }
   return static_cast<const BackingFile*>(shared.attachment.get())->id();
+}
+
+int try_backing_file(int fuse_fd, int backing_fd) {
+  const int id = register_backing_file(fuse_fd, backing_fd);
+  if (id < 0) return errno;
+  const BackingFile taken(fuse_fd, id);
+  return 0;
 }
 
 bool is_backing_file(OpenInode& shared) {

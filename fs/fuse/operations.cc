@@ -1,7 +1,5 @@
 #include "alignfs/fuse/operations.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 
 namespace alignfs {
@@ -26,12 +24,7 @@ void init(void* userdata, fuse_conn_info* connection) {
   // In the background by default only 12: too few for a queue of direct requests.
   connection->max_background = 64;
   connection->congestion_threshold = 48;
-  const bool root = ::geteuid() == 0;
-  kernel::request_features(features, root);
-  if (filesystem.options.passthrough && !features.passthrough) {
-    spdlog::warn("passthrough is not to be had ({}): all requests go through the daemon",
-                 root ? "the kernel does not offer it; Linux 6.9 and later do" : "it takes root");
-  }
+  kernel::request_features(features, ::geteuid() == 0);
 }
 
 }  // namespace
@@ -46,11 +39,6 @@ fuse_lowlevel_ops make_operations() {
   add_data_operations(table);
   add_xattr_operations(table);
   return table;
-}
-
-void note_look(Filesystem& filesystem, const Inode& inode) {
-  if (filesystem.options.mode != MountOptions::Mode::mapped || !S_ISREG(inode.type())) return;
-  if (const auto open = filesystem.inodes->find_open(inode)) open->mapped.times_seen();
 }
 
 Requester requester_of(fuse_req_t request) {

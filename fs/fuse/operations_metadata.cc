@@ -19,7 +19,6 @@ Result<struct stat> stat_inode(Filesystem& filesystem, const Inode& inode) {
   if (!path) return path.error();
   struct stat attributes {};
   if (::fstat(path->get(), &attributes) != 0) return last_error("stat");
-  note_look(filesystem, inode);
   return attributes;
 }
 

@@ -57,7 +57,7 @@ std::int32_t describe(Filesystem& filesystem, const File& file, const Inode& ino
   // The kernel opens the backing anew with the program's flags, which fails with O_DIRECT where
   // that is refused: as it would on the backing, but the daemon would not mind.
   if (filesystem.features.passthrough && (whole || file.takes_direct_io())) {
-    id = kernel::backing_id_for(*file.shared(), fuse_session_fd(filesystem.session), file.fd());
+    id = kernel::backing_id_for(*file.shared(), fuse_session_fd(filesystem.session));
   }
   info->fh = reinterpret_cast<std::uint64_t>(&file);
   // Each call comes as it was made, not as the page cache would make it.

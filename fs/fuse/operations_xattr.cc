@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -41,8 +40,16 @@ Result<Geometry> geometry_of(Filesystem& filesystem, const Inode& inode) {
   return make_geometry(*backing, filesystem.options.alignment);
 }
 
+/// True if reads and writes of the file do not come to the daemon.
+bool is_passed_through(Filesystem& filesystem, const Inode& inode) {
+  if (!filesystem.options.passthrough || !filesystem.features.passthrough) return false;
+  const auto open = filesystem.inodes->find_open(inode);
+  return !open || kernel::is_backing_file(*open);
+}
+
 Result<std::string> alignment_text(Filesystem& filesystem, const Inode& inode) {
-  if (filesystem.options.mode != MountOptions::Mode::direct) {
+  if (filesystem.options.mode != MountOptions::Mode::direct &&
+      !is_passed_through(filesystem, inode)) {
     return std::string("mem=1 offset=1 read_offset=1 source=mode direct_io=unused");
   }
   const auto geometry = geometry_of(filesystem, inode);
@@ -62,19 +69,22 @@ std::string direct_mode_text(const Geometry& geometry) {
   return {};
 }
 
-/// Tried on the file itself; of a directory, what its files are to be reached by.
-Result<bool> is_mappable(Filesystem& filesystem, const Inode& inode) {
-  if (S_ISDIR(inode.type())) return true;
-  auto fd = filesystem.inodes->reopen(inode, O_RDONLY);
-  if (!fd) return fd.error();
-  void* const page = ::mmap(nullptr, kPageSize, PROT_READ, MAP_SHARED, fd->get(), 0);
-  if (page != MAP_FAILED) ::munmap(page, kPageSize);
-  return page != MAP_FAILED;
+/// What the file does while it is open; of others, what the mode says.
+Result<std::string> mapped_mode_text(Filesystem& filesystem, const Inode& inode) {
+  const auto path = filesystem.inodes->path_of(inode);
+  if (!path) return path.error();
+  const auto open = filesystem.inodes->find_open(inode);
+  const int error = open ? open->mapped.error() : 0;
+  if (is_mapping_limit(error)) {
+    return std::string("mapped, in part: as much is mapped as may be at one time");
+  }
+  return std::string(error == 0 && maps_as_it_reads(path->get())
+                         ? "mapped"
+                         : "buffered: files like this one are not mapped");
 }
 
 Result<std::string> mode_text(Filesystem& filesystem, const Inode& inode) {
-  const auto& options = filesystem.options;
-  if (options.mode == MountOptions::Mode::direct) {
+  if (filesystem.options.mode == MountOptions::Mode::direct) {
     const auto geometry = geometry_of(filesystem, inode);
     if (!geometry) return geometry.error();
     return direct_mode_text(*geometry);
@@ -82,14 +92,9 @@ Result<std::string> mode_text(Filesystem& filesystem, const Inode& inode) {
   if (!S_ISDIR(inode.type()) && !S_ISREG(inode.type())) {
     return Error{ENODATA, "mode of a special file"};
   }
-  if (options.passthrough && filesystem.features.passthrough) {
-    const auto open = filesystem.inodes->find_open(inode);
-    if (!open || kernel::is_backing_file(*open)) return std::string("passthrough");
-  }
-  if (options.mode == MountOptions::Mode::buffered) return std::string("buffered");
-  const auto mappable = is_mappable(filesystem, inode);
-  if (!mappable) return mappable.error();
-  return std::string(*mappable ? "mapped" : "buffered: the backing cannot map this file");
+  if (is_passed_through(filesystem, inode)) return std::string("passthrough");
+  if (filesystem.options.mode == MountOptions::Mode::buffered) return std::string("buffered");
+  return mapped_mode_text(filesystem, inode);
 }
 
 void get_own_xattr(Reply reply, const Inode& inode, std::string_view name, std::size_t size) {
@@ -149,7 +154,6 @@ void setxattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const
   if (!path) return reply.error(path.code());
   const ProcPath file(path->get());
   if (::setxattr(file.c_str(), name, value, size, flags) != 0) return reply.error(errno);
-  note_look(filesystem, inode_of(filesystem, node));
   struct stat attributes {};
   // The backing would keep the bit: the daemon may have files of any group setgid.
   if (kernel::current_request().acl_kills_sgid && ::fstat(path->get(), &attributes) == 0 &&

@@ -170,6 +170,7 @@ std::string Session::start(const std::string& mountpoint) {
 
   if (auto complaint = mount(mountpoint); !complaint.empty()) return complaint;
   if (!negotiate()) return "cannot agree on a protocol with the kernel's FUSE";
+  filesystem_.settle_passthrough();
   try {
     for (unsigned i = 0; i < filesystem_.workers; ++i) {
       workers_.emplace_back([this] { work(); });

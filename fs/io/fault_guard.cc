@@ -12,8 +12,6 @@
 #ifdef __SANITIZE_THREAD__
 extern "C" void AnnotateIgnoreReadsBegin(const char* file, int line);
 extern "C" void AnnotateIgnoreReadsEnd(const char* file, int line);
-extern "C" void AnnotateIgnoreWritesBegin(const char* file, int line);
-extern "C" void AnnotateIgnoreWritesEnd(const char* file, int line);
 #endif
 
 namespace alignfs {
@@ -23,14 +21,8 @@ namespace {
 /// that is their business and not for the thread sanitizer to report.
 struct RaceOfPrograms {
 #ifdef __SANITIZE_THREAD__
-  RaceOfPrograms() {
-    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
-    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
-  }
-  ~RaceOfPrograms() {
-    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
-    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
-  }
+  RaceOfPrograms() { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
+  ~RaceOfPrograms() { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
 #else
   RaceOfPrograms() {}
 #endif
@@ -39,10 +31,15 @@ struct RaceOfPrograms {
 /// Where this thread goes on after a fault; null outside of copy_guarded().
 thread_local sigjmp_buf* volatile way_out = nullptr;
 
-void on_bus_error(int signal, siginfo_t*, void*) {
-  if (sigjmp_buf* const target = way_out) siglongjmp(*target, 1);
-  // Not ours: the same fault again, with the default action.
+void on_bus_error(int signal, siginfo_t* info, void*) {
+  // Memory was found bad that nobody has touched yet: who does gets a signal of his own.
+  if (info->si_code == BUS_MCEERR_AO) return;
+  const bool sent = info->si_code <= 0;  // by kill(2) and the like
+  sigjmp_buf* const target = way_out;
+  if (target != nullptr && !sent) siglongjmp(*target, 1);
+  // Not ours. A fault comes again and ends the process where it happened, a signal does not.
   ::signal(signal, SIG_DFL);
+  if (sent) ::raise(signal);
 }
 
 }  // namespace
@@ -65,9 +62,9 @@ std::size_t copy_guarded(std::byte* to, const std::byte* from, std::size_t size)
     way_out = &here;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     while (done < size) {
-      // Page by page of the target: a store that finds no room has left nothing behind it.
-      const auto target = reinterpret_cast<std::uintptr_t>(to + done);
-      const std::size_t piece = std::min(size - done, kPageSize - target % kPageSize);
+      // Page by page, so that nothing before a missing one is missed too.
+      const auto place = reinterpret_cast<std::uintptr_t>(from + done);
+      const std::size_t piece = std::min(size - done, kPageSize - place % kPageSize);
       std::memcpy(to + done, from + done, piece);
       std::atomic_signal_fence(std::memory_order_seq_cst);
       done = done + piece;

@@ -162,13 +162,16 @@ const char* reason_for(Fallback cause) {
       return "O_DIRECT is accepted, but statx vouches for no direct I/O: the backing may use the "
              "page cache";
     case Fallback::refused: return "O_DIRECT is refused: I/O goes through the page cache";
-    case Fallback::unmappable:
-      return "the backing cannot map this file: I/O is by pread and pwrite";
+    case Fallback::unmappable: return "files like this one are not mapped: they are read by pread";
     case Fallback::mapping_limit:
-      return "as many files are mapped as can be at one time: I/O on others is by pread and pwrite";
+      return "as much is mapped as may be at one time: the rest is read by pread";
     case Fallback::no_passthrough: break;
   }
   return "the kernel does not serve this file itself: its requests go through the daemon";
+}
+
+bool is_found_at_open(Fallback cause) {
+  return cause != Fallback::unmappable && cause != Fallback::mapping_limit;
 }
 
 std::string advice_for(const Event& event) {
@@ -176,8 +179,8 @@ std::string advice_for(const Event& event) {
     switch (event.cause) {
       case Fallback::unproven:
       case Fallback::refused: return "mount with -o require_direct to refuse such a backing";
-      case Fallback::unmappable: return "-o mode=buffered treats all files in that way";
-      case Fallback::mapping_limit: return "a file is mapped again when others have been closed";
+      case Fallback::unmappable: return "-o mode=buffered reads all files in that way";
+      case Fallback::mapping_limit: return "files are mapped again when others have been closed";
       case Fallback::no_passthrough: break;
     }
     return "passthrough needs root, Linux 6.9, and a backing that is not stacked on another";

@@ -54,7 +54,8 @@ std::string unseen_reasons(const Event& event) {
     reasons += reason;
   };
   if (event.action == Action::fallback) {
-    add("found when the file was opened, not by a request");
+    add(is_found_at_open(event.cause) ? "found when the file was opened, not by a request"
+                                      : "found when the file was first read, whatever the request");
   } else if (event.view.kind != CallView::Kind::seen) {
     add(event.view.unseen.empty() ? "no read or write call" : event.view.unseen);
   }
@@ -83,7 +84,7 @@ void add_request(Json& object, const Event& event) {
 }
 
 const char* operation_name(const Event& event) {
-  if (event.action == Action::fallback) return "open";
+  if (event.action == Action::fallback && is_found_at_open(event.cause)) return "open";
   return event.direction == Direction::read ? "read" : "write";
 }
 

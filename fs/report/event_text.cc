@@ -161,8 +161,10 @@ std::string fallback_text(const Event& event) {
 
 std::string headline(const Event& event) {
   if (event.action == Action::fallback) {
-    return fmt::format("fallback: {} ({} on {}, opened by {})", reason_for(event.cause),
-                       file_text(event), device_text(event), process_text(event.process));
+    return fmt::format("fallback: {} ({} on {}, {} by {})", reason_for(event.cause),
+                       file_text(event), device_text(event),
+                       is_found_at_open(event.cause) ? "opened" : "read",
+                       process_text(event.process));
   }
   return fmt::format("{}: {} on {} by {}", outcome_text(event), call_text(event), file_text(event),
                      process_text(event.process));

@@ -273,7 +273,7 @@ TEST_F(ReporterTest, EachFallbackIsSaidOnceADevice) {
   reporter_->fallback(Fallback::unmappable, opened, {});
   reporter_->fallback(Fallback::unmappable, opened, {});
   ASSERT_EQ(events().size(), 2U);
-  EXPECT_EQ(events()[1]["reason"], "the backing cannot map this file: I/O is by pread and pwrite");
+  EXPECT_EQ(events()[1]["reason"], "files like this one are not mapped: they are read by pread");
   EXPECT_TRUE(events()[1]["required"].is_null());
 
   opened.file.device += 1;

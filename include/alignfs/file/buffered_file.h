@@ -15,23 +15,19 @@ class BufferedFile : public File {
 
   Result<ReadData> read(const IoRequest& request) final;
   Task<Result<std::size_t>> write(IoRequest request, std::span<const std::byte> data) final;
-  bool takes_direct_io() const final { return takes_direct_io_; }
+  bool takes_direct_io() const final;
 
  protected:
   BufferedFile(const FileServices& services, Inode& inode, std::shared_ptr<OpenInode> shared,
-               UniqueFd fd);
+               UniqueFd fd)
+      : File(services, inode, std::move(shared), std::move(fd)) {}
 
-  /// Bytes that were moved, and whether that took another way than the mode's own.
-  struct Moved {
+  /// Bytes that were read, and whether that took another way than the mode's own.
+  struct Filled {
     std::size_t bytes = 0;
     bool fell_back = false;
   };
-  virtual Result<Moved> move_in(const IoRequest& request, std::span<std::byte> into);
-  /// The range is locked against other writers.
-  virtual Result<Moved> move_out(const IoRequest& request, std::span<const std::byte> data);
-
- private:
-  bool takes_direct_io_ = false;
+  virtual Result<Filled> fill(const IoRequest& request, std::span<std::byte> into);
 };
 
 }  // namespace alignfs

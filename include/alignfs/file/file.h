@@ -69,12 +69,13 @@ class File {
 
   /// Makes everything written so far durable, and tells of errors of earlier writeback.
   virtual Status sync(bool data_only);
-  /// sync() of the data on a mount with dsync: for what changes blocks other than by write().
+  /// sync() of the data on a mount with dsync: for what writes other than by write().
   Status sync_if_mount_asks() { return services_.dsync ? sync(true) : Status{}; }
   /// What close(2) would report on the backing.
   virtual Status flush();
 
-  /// False if the backing refuses O_DIRECT: it cannot then be opened with a program's own flags.
+  /// False if the backing refuses O_DIRECT: it cannot then be opened with a program's own flags. To
+  /// be asked before the handle is in use: the flag may be tried on its descriptor.
   virtual bool takes_direct_io() const = 0;
 
   int fd() const { return fd_.get(); }

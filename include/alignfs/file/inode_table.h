@@ -8,6 +8,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "alignfs/base/proc_path.h"
 #include "alignfs/base/result.h"
 #include "alignfs/base/unique_fd.h"
 #include "alignfs/file/mapped_inode.h"
@@ -133,16 +134,6 @@ class InodeTable {
   /// Inodes whose number the backing gave to a new file: kept until the kernel forgets them.
   std::unordered_map<const Inode*, std::unique_ptr<Inode>> replaced_;
   std::size_t directory_fds_ = 0;
-};
-
-/// "/proc/self/fd/N": a path that stands for a descriptor.
-class ProcPath {
- public:
-  explicit ProcPath(int fd);
-  const char* c_str() const { return text_; }
-
- private:
-  char text_[32];
 };
 
 }  // namespace alignfs

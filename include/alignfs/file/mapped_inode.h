@@ -12,29 +12,36 @@ namespace alignfs {
 /// What the open handles of one inode share in mapped mode. Thread-safe.
 class MappedInode {
  public:
-  /// The mapping, made or made anew where the present one ends before `size` or is not `writable`.
-  /// What there is already if no better one can be had, null if there is none; `*error` is then the
-  /// reason, else 0. `fd` must allow what is asked for.
-  std::shared_ptr<const Mapping> mapping(Mapper& mapper, int fd, std::uint64_t size, bool writable,
-                                         int* error);
+  /// The mapping of the file that the descriptor `anchor` (O_PATH will do) stands for, made or made
+  /// anew where the present one ends before `size`. Null or the present one if no better can be
+  /// had: for now where is_mapping_limit(error()), else for good. `*new_error` is the reason the
+  /// first time it is met, else 0.
+  std::shared_ptr<const Mapping> mapping(Mapper& mapper, int anchor, std::uint64_t size,
+                                         int* new_error);
+  /// Why the file is not mapped as far as it was wanted, as errno; 0 if it is or nobody wanted it.
+  int error() const { return error_; }
 
-  /// The size when somebody last looked. A hint: it may be out of date either way.
-  std::uint64_t known_size() const { return size_.load(std::memory_order_relaxed); }
-  void know_size(std::uint64_t size) { size_.store(size, std::memory_order_relaxed); }
-
-  /// True if a store made now must move the file's times: the clock of the kernel's timestamps has
-  /// ticked since the last one that did, or somebody has looked at them.
-  bool stamp_due();
-  /// Somebody looks at the times, or sets what a write takes away: the next store moves them anew.
-  void times_seen() { stamp_.store(0, std::memory_order_relaxed); }
+  /// True if the clock of the kernel's timestamps has ticked since this was last true.
+  bool access_due();
 
  private:
+  /// Requires mutex_.
+  Result<std::shared_ptr<const Mapping>> map_anew(Mapper& mapper, int anchor,
+                                                  std::uint64_t size) const;
+
   std::mutex mutex_;
   std::shared_ptr<const Mapping> mapping_;
-  int unmappable_ = 0;  ///< errno that will not change while the inode is open
-  bool unwritable_ = false;
-  std::atomic<std::uint64_t> size_{0};
-  std::atomic<std::int64_t> stamp_{0};
+  std::atomic<int> error_{0};
+  std::atomic<std::int64_t> accessed_{0};
 };
+
+/// True if the file or directory at `fd` (O_PATH will do) is on a filesystem where a mapping always
+/// shows what read(2) would, and reading it changes nothing. Not so on tmpfs, where reading a hole
+/// by a mapping fills it; on overlay, where the mapping stays with the lower file after a copy-up;
+/// and over a network or FUSE, where only read(2) asks whether the pages are still good.
+bool maps_as_it_reads(int fd);
+
+/// True if `error` of a mapping is want of room, which passes.
+bool is_mapping_limit(int error);
 
 }  // namespace alignfs

@@ -43,8 +43,8 @@ enum class Action : std::uint8_t { rejected, bounced, split, fallback };
 enum class Fallback : std::uint8_t {
   unproven,        ///< direct: O_DIRECT is accepted, but nothing vouches for it
   refused,         ///< direct: O_DIRECT is refused
-  unmappable,      ///< mapped: the backing cannot map the file
-  mapping_limit,   ///< mapped: as many files are mapped as the mount may
+  unmappable,      ///< mapped: the file cannot be mapped, or a map would not show what reads do
+  mapping_limit,   ///< mapped: as much is mapped as the mount may
   no_passthrough,  ///< passthrough: the kernel does not serve the file itself
 };
 

@@ -57,6 +57,10 @@ struct Filesystem {
   fuse_session* session = nullptr;
   Control control;
 
+  /// To be called when features are negotiated: finds out whether the kernel takes backing files of
+  /// SOURCE, and logs it if -o passthrough cannot be had.
+  void settle_passthrough();
+
   /// Makes a handle, of the kind that the mount's mode asks for, of the backing file open at `fd`.
   Result<std::unique_ptr<File>> open_file(Inode& inode, std::shared_ptr<OpenInode> shared,
                                           UniqueFd fd, const Requester& opener);

@@ -83,9 +83,13 @@ class BackingFile {
   std::int32_t id_;
 };
 
-/// The registration of the open inode `shared`, made from `backing_fd` if there is none yet; its
-/// id, or 0 if the kernel declines. The first answer holds for as long as the inode stays open.
-std::int32_t backing_id_for(OpenInode& shared, int fuse_fd, int backing_fd);
+/// The registration of the open inode `shared`, made if there is none yet; its id, or 0 if the
+/// kernel declines. The first answer holds for as long as the inode stays open.
+std::int32_t backing_id_for(OpenInode& shared, int fuse_fd);
+/// Registers the regular file at `backing_fd` for a moment: 0 if the kernel takes such files, else
+/// its errno: ELOOP where the backing is stacked on another filesystem, EPERM without
+/// CAP_SYS_ADMIN.
+int try_backing_file(int fuse_fd, int backing_fd);
 /// True if the kernel has taken the open inode `shared` as a backing file.
 bool is_backing_file(OpenInode& shared);
 

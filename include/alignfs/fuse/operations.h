@@ -50,10 +50,6 @@ inline Inode& inode_of(Filesystem& filesystem, fuse_ino_t node) {
 
 inline File& file_of(const fuse_file_info* info) { return *reinterpret_cast<File*>(info->fh); }
 
-/// The times of `inode` have been looked at, or what a write takes away has been set: the next
-/// write must show.
-void note_look(Filesystem& filesystem, const Inode& inode);
-
 Requester requester_of(fuse_req_t request);
 
 /// Turns `Handler(Filesystem&, fuse_req_t, ...)` into a callback of the C API out of which nothing

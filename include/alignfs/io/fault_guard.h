@@ -8,10 +8,9 @@ namespace alignfs {
 /// ever. Called once, before there are threads that copy.
 void install_fault_guard();
 
-/// memcpy where one side is a mapping whose pages may be gone (the file was cut short), unreadable
-/// (EIO) or without room (a hole on a full disk). Returns the bytes from the beginning that were
-/// copied: less than `size` if a page was missing. Where the target is the mapping, nothing behind
-/// those was stored.
+/// memcpy from a mapping whose pages may be gone (the file was cut short) or unreadable (EIO).
+/// Returns the bytes from the beginning that were copied: less than `size` where a page is missing,
+/// and then all before that page. `to` is ordinary memory.
 std::size_t copy_guarded(std::byte* to, const std::byte* from, std::size_t size);
 
 }  // namespace alignfs

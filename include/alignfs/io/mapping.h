@@ -12,30 +12,27 @@ namespace alignfs {
 
 class Mapper;
 
-/// The first bytes of a file, mapped shared. Immutable: never moved, grown or protected anew, so
-/// that whoever holds a pointer may use it beside others. It may reach beyond the end of file, and
-/// any page of it may vanish at any time: touch it by copy_guarded() alone.
+/// The first bytes of a file, mapped shared for reading. Immutable: never moved or grown, so that
+/// whoever holds a pointer may use it beside others. It may reach beyond the end of file, and any
+/// page of it may vanish at any time: read it by copy_guarded() alone.
 class Mapping {
  public:
   ~Mapping();
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
 
-  std::byte* data() const { return data_; }
+  const std::byte* data() const { return data_; }
   /// Bytes, a multiple of the page.
   std::uint64_t length() const { return length_; }
-  /// Stores are allowed.
-  bool writable() const { return writable_; }
 
  private:
   friend class Mapper;
-  Mapping(Mapper& mapper, std::byte* data, std::uint64_t length, bool writable)
-      : mapper_(mapper), data_(data), length_(length), writable_(writable) {}
+  Mapping(Mapper& mapper, std::byte* data, std::uint64_t length)
+      : mapper_(mapper), data_(data), length_(length) {}
 
   Mapper& mapper_;
   std::byte* const data_;
   const std::uint64_t length_;
-  const bool writable_;
 };
 
 /// Makes the mappings of one mount and keeps them within bounds. Thread-safe; outlives its
@@ -43,26 +40,34 @@ class Mapping {
 class Mapper {
  public:
   struct Limits {
-    /// Mappings that exist at one time. The kernel allows a process 65530 areas (vm.max_map_count).
+    /// Mappings that exist at one time.
     std::size_t mappings;
     /// Address space of all mappings. Page tables take up to 1/512 of it.
     std::uint64_t bytes;
     /// What willneed and populate bring in of one file at most.
     std::uint64_t eager_bytes;
   };
-  /// 4096 mappings; address space for which page tables take 1/16 of the memory; 1/8 of the memory.
+  /// 4096 mappings, or half of the areas that the kernel allows a process (vm.max_map_count);
+  /// address space for which page tables take 1/16 of the memory; 1/8 of the memory. Memory is that
+  /// of the machine, or of the control group if that is less.
   static Limits limits_of_this_machine();
 
   Mapper(MapAdvice advice, bool populate, const Limits& limits)
       : advice_(advice), populate_(populate), limits_(limits) {}
 
-  /// Maps the file at `fd`, which has `size` bytes, and as much again ahead of it, 1 MiB at least:
-  /// a file that grows is mapped anew once each time it doubles. Where address space runs short it
-  /// is the beginning of the file, of `least` bytes or more. `writable` needs a descriptor open for
-  /// both. ENFILE if the limits are reached, else the errno of mmap(2): ENODEV where the file
-  /// cannot be mapped.
-  Result<std::shared_ptr<const Mapping>> map(int fd, std::uint64_t size, std::uint64_t least,
-                                             bool writable);
+  /// Maps the file at `fd`, which has `size` bytes, and some room ahead of it: as much again, at
+  /// least 1 MiB and at most 1 GiB, so that a file that grows is mapped anew a few times only. One
+  /// file gets a quarter of the address space that is left at most, and then it is the beginning of
+  /// the file, of `least` bytes or more. ENFILE if the limits are reached, else the errno of
+  /// mmap(2): ENODEV where the file cannot be mapped.
+  Result<std::shared_ptr<const Mapping>> map(int fd, std::uint64_t size, std::uint64_t least);
+
+  /// False if map() would only give ENFILE for that `least`.
+  bool has_room(std::uint64_t least) const;
+
+  /// Tells the kernel how the mapping of a file of `size` bytes will be used. With populate it
+  /// takes as long as reading the file does.
+  void advise(const Mapping& mapping, std::uint64_t size) const;
 
   std::size_t mappings() const { return mappings_; }
   std::uint64_t mapped_bytes() const { return bytes_; }
@@ -73,7 +78,8 @@ class Mapper {
   /// none.
   std::uint64_t reserve(std::uint64_t least, std::uint64_t most);
   void give_back(std::uint64_t length);
-  void advise(std::byte* data, std::uint64_t size) const;
+  /// What one mapping may take where `used` bytes are taken.
+  std::uint64_t share_of_rest(std::uint64_t used) const;
 
   const MapAdvice advice_;
   const bool populate_;
