@@ -1,5 +1,6 @@
 #include "alignfs/fuse/kernel_features.h"
 
+#include <fcntl.h>
 #include <linux/fuse.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
@@ -209,7 +210,11 @@ std::int32_t backing_id_for(OpenInode& shared, int fuse_fd) {
   if (!shared.attachment) {
     // Not the handle's descriptor: the kernel keeps what it is given, and a writer's would hold off
     // execve(2) and leases after the writer has gone.
-    const int id = register_backing_file(fuse_fd, shared.anchor.get());
+    int id = register_backing_file(fuse_fd, shared.anchor.get());
+    if (id < 0 && errno == EBADF) {  // older kernels take no O_PATH descriptor
+      const UniqueFd readable(::open(ProcPath(shared.anchor.get()).c_str(), O_RDONLY | O_CLOEXEC));
+      id = register_backing_file(fuse_fd, readable.get());
+    }
     if (id < 0) {
       spdlog::debug("the kernel takes no backing file: {}", std::strerror(errno));
     }

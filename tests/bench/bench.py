@@ -32,7 +32,7 @@ def arguments():
                              "directory on the disk to measure")
     parser.add_argument("--cells", default="", help="names, separated by commas; all by default")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2, help="of each fio job")
+    parser.add_argument("--seconds", type=int, default=2, help="of each fio job")
     parser.add_argument("--output", default="build/bench", metavar="DIRECTORY")
     return parser.parse_args()
 
