@@ -12,7 +12,9 @@ build_packages=(
   fuse3 python3
 )
 # What a test does without each of these is said in missing_tests below.
-test_packages=(fio xfsprogs btrfs-progs e2fsprogs acl attr python3-numpy util-linux mount)
+test_packages=(
+  fio git xfsprogs btrfs-progs e2fsprogs acl attr python3-numpy python3-lmdb util-linux mount
+)
 
 say() { printf '==> %s\n' "$*"; }
 die() {
@@ -58,6 +60,7 @@ missing_tests() {
   for package in "$@"; do
     case $package in
       fio) echo "fio: the real.fio tests" ;;
+      git) echo "git: the real.git test" ;;
       xfsprogs) echo "xfsprogs: mount tests on XFS" ;;
       btrfs-progs) echo "btrfs-progs: mount tests on btrfs" ;;
       e2fsprogs) echo "e2fsprogs: mount tests on ext4" ;;
@@ -65,6 +68,7 @@ missing_tests() {
       acl) echo "acl: tests of POSIX ACLs" ;;
       attr) echo "attr: tests of extended attributes by command" ;;
       python3-numpy) echo "python3-numpy: the python tests that use numpy" ;;
+      python3-lmdb) echo "python3-lmdb: the real.lmdb test" ;;
       *) echo "$package: the tests that use it" ;;
     esac
   done

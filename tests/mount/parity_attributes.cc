@@ -11,16 +11,15 @@
 #include <cstring>
 
 #include "mount/support/fixture.h"
+#include "mount/support/modes.h"
 #include "mount/support/parity.h"
 
 namespace alignfs::test {
 namespace {
 
-class AttributeParity : public MountTest, public ::testing::WithParamInterface<const char*> {};
+class AttributeParity : public ModeTest {};
 
-INSTANTIATE_TEST_SUITE_P(Attributes, AttributeParity,
-                         ::testing::Values("bounce", "split", "reject"),
-                         [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Attributes, AttributeParity, ::testing::ValuesIn(kEveryMode), mode_name);
 
 /// A path that follows `name` from the directory `dir`, for calls without an "at" form.
 std::string path_of(int dir, const std::string& name) {
@@ -256,7 +255,7 @@ TEST_P(AttributeParity, AccessControlLists) {
 
 TEST_P(AttributeParity, NamedUserOfAnAclGetsIn) {
   const Backing disk(LoopDisk::Shape{});
-  const Mount mount(disk.path(), std::string("allow_other,unaligned=") + GetParam());
+  const Mount mount(disk.path(), GetParam().with("allow_other"));
   write_file(disk / "file", pattern(4096, 1));
   ASSERT_EQ(chmod((disk / "file").c_str(), 0600), 0);
   const auto open_as = [&](uid_t uid) {

@@ -11,18 +11,15 @@
 #include <cstring>
 
 #include "mount/support/fixture.h"
+#include "mount/support/modes.h"
 #include "mount/support/parity.h"
 
 namespace alignfs::test {
 namespace {
 
-class DataParity : public MountTest, public ::testing::WithParamInterface<const char*> {
- protected:
-  bool strict() const { return std::strcmp(GetParam(), "reject") == 0; }
-};
+class DataParity : public ModeTest {};
 
-INSTANTIATE_TEST_SUITE_P(Data, DataParity, ::testing::Values("bounce", "split", "reject"),
-                         [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Data, DataParity, ::testing::ValuesIn(kEveryMode), mode_name);
 
 TEST_P(DataParity, ReadAndWriteAtOffsets) {
   std::vector<ParityCase> cases;

@@ -8,15 +8,15 @@
 #include <algorithm>
 
 #include "mount/support/fixture.h"
+#include "mount/support/modes.h"
 #include "mount/support/parity.h"
 
 namespace alignfs::test {
 namespace {
 
-class Parity : public MountTest, public ::testing::WithParamInterface<const char*> {};
+class Parity : public ModeTest {};
 
-INSTANTIATE_TEST_SUITE_P(Names, Parity, ::testing::Values("bounce", "split", "reject"),
-                         [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Names, Parity, ::testing::ValuesIn(kEveryMode), mode_name);
 
 struct NamedFlags {
   const char* name;

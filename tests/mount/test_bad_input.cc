@@ -90,6 +90,14 @@ TEST_F(BadInput, WrongOptionsAreNamedWithTheValuesTheyTake) {
       {"allow_other=1", {"allow_other"}},
       {"ro,unaligned=x", {"unaligned", "x"}},
       {"unaligned=reject,,align=3", {"align", "3"}},
+      {"mode=wrong", {"mode", "wrong", "direct", "mapped", "buffered"}},
+      {"mode=", {"mode", "direct", "mapped", "buffered"}},
+      {"mode", {"mode", "direct", "mapped", "buffered"}},
+      {"mode=mapped,map_advice=wrong",
+       {"map_advice", "wrong", "normal", "sequential", "random", "willneed"}},
+      {"mode=mapped,map_advice", {"map_advice", "willneed"}},
+      {"mode=mapped,map_populate=1", {"map_populate"}},
+      {"mode=mapped,passthrough=1", {"passthrough"}},
   };
   for (const WrongOption& wrong : list) {
     expect_refusal(1, with_option(wrong.text), wrong.named);
@@ -99,6 +107,20 @@ TEST_F(BadInput, WrongOptionsAreNamedWithTheValuesTheyTake) {
 TEST_F(BadInput, OptionsOfOtherModesAreRefused) {
   expect_refusal(1, with_option("enforce=odirect"), {"enforce", "reject"});
   expect_refusal(1, with_option("unaligned=bounce,mem_align=512"), {"mem_align", "reject"});
+  for (const std::string mode : {"mode=mapped", "mode=buffered"}) {
+    expect_refusal(1, with_option(mode + ",unaligned=bounce"), {"unaligned", "mode=direct"});
+    expect_refusal(1, with_option(mode + ",align=4096"), {"align", "mode=direct"});
+    expect_refusal(1, with_option(mode + ",require_direct"), {"require_direct", "mode=direct"});
+    expect_refusal(1, with_option(mode + ",enforce=odirect"), {"enforce", "unaligned=reject"});
+    expect_refusal(1, with_option(mode + ",mem_align=512"), {"mem_align", "unaligned=reject"});
+    expect_refusal(1, with_option(mode + ",passthrough,dsync"), {"dsync", "passthrough"});
+  }
+  for (const std::string mode : {"mode=direct", "mode=buffered"}) {
+    expect_refusal(1, with_option(mode + ",map_advice=random"), {"map_advice", "mode=mapped"});
+    expect_refusal(1, with_option(mode + ",map_populate"), {"map_populate", "mode=mapped"});
+  }
+  expect_refusal(1, with_option("passthrough"), {"passthrough", "mode=mapped", "mode=buffered"});
+  expect_refusal(1, with_option("unaligned=reject,passthrough"), {"passthrough", "mode=mapped"});
 }
 
 TEST_F(BadInput, FinerAlignmentThanTheDisksIsRefused) {

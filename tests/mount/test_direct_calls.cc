@@ -1,4 +1,5 @@
-// How single calls go down: fragments, flags of the moment, syncing, and the page cache left alone.
+// How single calls go down in direct mode: fragments, flags of the moment, and the page cache left
+// alone.
 
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -141,62 +142,6 @@ TEST_F(DirectCalls, TogglingODirectTogglesTheJudgement) {
   ASSERT_EQ(fcntl(fd.get(), F_SETFL, 0), 0);
   EXPECT_EQ(pwrite(fd.get(), "ghi", 3, 13), 3);
   EXPECT_TRUE(same_bytes(read_file(backing("file")).substr(10, 6), "abcghi"));
-}
-
-TEST_F(DirectCalls, SyncFlagsReachTheDisk) {
-  mount("unaligned=bounce");
-  const LoopDisk& disk = backing_->disk();
-  write_file(backing("file"), pattern(16384, 1));
-  const Fd fd = open_file(mounted("file"), O_RDWR);
-  ASSERT_EQ(fsync(fd.get()), 0);
-  // The journal commits by itself every five seconds: a plain write now and then sees a flush that
-  // is not its own, so the quiet case is tried until it was quiet.
-  bool quiet = false;
-  for (int attempt = 0; attempt < 50 && !quiet; ++attempt) {
-    const auto before = disk.flushes();
-    ASSERT_EQ(pwrite(fd.get(), "plain", 5, 100), 5);
-    quiet = disk.flushes() == before;
-  }
-  EXPECT_TRUE(quiet) << "a plain write should not flush";
-  for (const off_t offset : {off_t{0}, off_t{4096 + 100}}) {
-    for (const int flag : {RWF_DSYNC, RWF_SYNC}) {
-      AlignedBuffer buffer(4096);
-      const iovec vector{buffer.data(), offset == 0 ? 4096u : 77u};
-      const auto before = disk.flushes();
-      ASSERT_GT(pwritev2(fd.get(), &vector, 1, offset, flag), 0);
-      EXPECT_GT(disk.flushes(), before) << "flag " << flag << " offset " << offset;
-    }
-  }
-}
-
-TEST_F(DirectCalls, OpenWithOSyncAndTheOptionDsyncReachTheDisk) {
-  const LoopDisk& disk = backing_->disk();
-  write_file(backing("file"), pattern(16384, 1));
-  for (const bool by_option : {false, true}) {
-    mount_.reset();
-    mount(by_option ? "dsync" : "");
-    for (const int flag : {O_DSYNC, O_SYNC}) {
-      const Fd fd = open_file(mounted("file"), O_RDWR | (by_option ? 0 : flag));
-      const auto before = disk.flushes();
-      ASSERT_EQ(pwrite(fd.get(), "synchronous", 11, 5000), 11);
-      EXPECT_GT(disk.flushes(), before) << "flag " << flag << " by option " << by_option;
-    }
-  }
-}
-
-TEST_F(DirectCalls, FsyncReachesTheDisk) {
-  mount("");
-  const Fd fd = open_file(mounted("file"), O_RDWR | O_CREAT);
-  ASSERT_EQ(pwrite(fd.get(), "x", 1, 0), 1);
-  auto before = backing_->disk().flushes();
-  ASSERT_EQ(fsync(fd.get()), 0);
-  EXPECT_GT(backing_->disk().flushes(), before);
-  ASSERT_EQ(pwrite(fd.get(), "y", 1, 1), 1);
-  before = backing_->disk().flushes();
-  ASSERT_EQ(fdatasync(fd.get()), 0);
-  EXPECT_GT(backing_->disk().flushes(), before);
-  const Fd directory = open_file(mount_->path(), O_RDONLY | O_DIRECTORY);
-  EXPECT_EQ(fsync(directory.get()), 0);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Maps of files in direct mode, and their coherence with every other way to the bytes.
+// Maps of files, and their coherence with every other way to the bytes, in every mode.
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "mount/support/fixture.h"
+#include "mount/support/modes.h"
 
 namespace alignfs::test {
 namespace {
@@ -35,12 +36,13 @@ class Map {
 };
 
 struct Case {
-  const char* name;
-  const char* filesystem;
-  const char* options;
+  Mode mode;
+  const char* filesystem = "ext4";
 };
 
-void PrintTo(const Case& value, std::ostream* out) { *out << value.name; }
+void PrintTo(const Case& value, std::ostream* out) {
+  *out << value.mode << "_" << value.filesystem;
+}
 
 class MapOfFile : public MountTest, public ::testing::WithParamInterface<Case> {
  protected:
@@ -49,9 +51,10 @@ class MapOfFile : public MountTest, public ::testing::WithParamInterface<Case> {
     if (IsSkipped() || HasFatalFailure()) return;
     backing_ = std::make_unique<Backing>(LoopDisk::Shape{.filesystem = GetParam().filesystem});
     write_file(*backing_ / "file", content_);
-    mount_ = std::make_unique<Mount>(backing_->path(), GetParam().options);
+    mount_ = std::make_unique<Mount>(backing_->path(), GetParam().mode.options);
     path_ = *mount_ / "file";
   }
+  static bool strict() { return GetParam().mode.strict; }
   /// A read through the mount that a strict one lets pass.
   std::string read_through_mount() const {
     const Fd fd = open_file(path_, O_RDONLY);
@@ -67,11 +70,13 @@ class MapOfFile : public MountTest, public ::testing::WithParamInterface<Case> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Modes, MapOfFile,
-                         ::testing::Values(Case{"bounce", "ext4", "unaligned=bounce"},
-                                           Case{"split", "ext4", "unaligned=split"},
-                                           Case{"reject", "ext4", "unaligned=reject"},
-                                           Case{"xfs", "xfs", "unaligned=bounce"}),
-                         [](const auto& test) { return test.param.name; });
+                         ::testing::Values(Case{kBounce}, Case{kSplit}, Case{kReject},
+                                           Case{kMapped}, Case{kBuffered}, Case{kMappedPassthrough},
+                                           Case{kBufferedPassthrough}, Case{kBounce, "xfs"},
+                                           Case{kMapped, "xfs"}),
+                         [](const auto& test) {
+                           return std::string(test.param.mode.name) + "_" + test.param.filesystem;
+                         });
 
 TEST_P(MapOfFile, SharedMapShowsTheFile) {
   const Fd fd = open_file(path_, O_RDONLY);
@@ -120,7 +125,7 @@ TEST_P(MapOfFile, WritesThroughTheMountAreSeenInTheMapAtOnce) {
 }
 
 TEST_P(MapOfFile, UnalignedWritesAreSeenInTheMapAtOnce) {
-  if (std::strcmp(GetParam().name, "reject") == 0) return;  // it would refuse them
+  if (strict()) return;  // it would refuse them
   const Fd fd = open_file(path_, O_RDWR);
   const Map map(fd, kSize, PROT_READ, MAP_SHARED);
   EXPECT_TRUE(same_bytes(map.view(), content_));
@@ -132,7 +137,7 @@ TEST_P(MapOfFile, UnalignedWritesAreSeenInTheMapAtOnce) {
 }
 
 TEST_P(MapOfFile, StoresAndWritesToOneBlockKeepEachOther) {
-  if (std::strcmp(GetParam().name, "reject") == 0) return;
+  if (strict()) return;
   const Fd fd = open_file(path_, O_RDWR);
   const Map map(fd, kSize, PROT_READ | PROT_WRITE, MAP_SHARED);
   for (unsigned i = 0; i < 100; ++i) {

@@ -10,6 +10,8 @@
 #include <system_error>
 
 #include "mount/support/fixture.h"
+#include "mount/support/modes.h"
+#include "mount/support/random_program.h"
 
 namespace alignfs::test {
 namespace {
@@ -89,8 +91,13 @@ class UserMount : public MountTest {
   std::unique_ptr<TempDir> source_, mountpoint_;
 };
 
-TEST_F(UserMount, ReadsAndWritesWork) {
-  EXPECT_EQ(on_mount("",
+/// Passthrough is root's alone: a plain user's mount that asks for it serves every request itself.
+class UserMountMode : public UserMount, public ::testing::WithParamInterface<Mode> {};
+
+INSTANTIATE_TEST_SUITE_P(Modes, UserMountMode, ::testing::ValuesIn(kLenientModes), mode_name);
+
+TEST_P(UserMountMode, ReadsAndWritesWork) {
+  EXPECT_EQ(on_mount(GetParam().options,
                      [&] {
                        write_file(mounted("file"), pattern(10'000, 1));
                        const Fd fd = open_file(mounted("file"), O_RDWR);
@@ -134,8 +141,8 @@ TEST_F(UserMount, RefusalsAreExplained) {
             0);
 }
 
-TEST_F(UserMount, FileThatMayOnlyBeWrittenTakesUnalignedWrites) {
-  EXPECT_EQ(on_mount("",
+TEST_P(UserMountMode, FileThatMayOnlyBeWrittenTakesUnalignedWrites) {
+  EXPECT_EQ(on_mount(GetParam().options,
                      [&] {
                        write_file(*source_ / "file", pattern(10'000, 2));
                        if (chmod((*source_ / "file").c_str(), 0200) != 0) return errno;
@@ -150,8 +157,8 @@ TEST_F(UserMount, FileThatMayOnlyBeWrittenTakesUnalignedWrites) {
   EXPECT_TRUE(same_bytes(read_file(*source_ / "file"), expected));
 }
 
-TEST_F(UserMount, MapsWork) {
-  EXPECT_EQ(on_mount("",
+TEST_P(UserMountMode, MapsWork) {
+  EXPECT_EQ(on_mount(GetParam().options,
                      [&] {
                        write_file(mounted("text"), "a text");
                        return run({"/usr/bin/python3", "-c",
@@ -165,6 +172,37 @@ TEST_F(UserMount, MapsWork) {
                      }),
             0);
   EXPECT_EQ(read_file(*source_ / "text"), "A text");
+}
+
+/// Maps go through the page cache of the mount here, where root's are maps of the backing.
+TEST_P(UserMountMode, RandomOperationsAgreeWithAModelOfTheBytes) {
+  EXPECT_EQ(on_mount(GetParam().options,
+                     [&] {
+                       const Mode served{GetParam().name, GetParam().options};
+                       const std::string complaint =
+                           run_random_programs(mountpoint_->path(), source_->path(), served,
+                                               {.maps_of_backing = false});
+                       dprintf(STDERR_FILENO, "%s", complaint.c_str());
+                       return complaint.empty() ? 0 : 1;
+                     }),
+            0);
+}
+
+TEST_F(UserMount, PassthroughThatCannotBeHadIsSaid) {
+  const std::string log = *source_ / "log";
+  EXPECT_EQ(on_mount("mode=mapped,passthrough,log_file=" + log,
+                     [&] {
+                       write_file(mounted("file"), "served by the daemon");
+                       if (read_file(mounted("file")) != "served by the daemon") return 1;
+                       if (get_xattr(mounted("file"), "user.alignfs.mode") != "mapped") return 2;
+                       const std::string options = read_file(mounted(".alignfs/options"));
+                       if (options.find("passthrough.effective=off") == std::string::npos) return 3;
+                       const auto events = Events(mountpoint_->path()).drain();
+                       return events.size() == 1 && events[0]["action"] == "fallback" ? 0 : 4;
+                     }),
+            0);
+  const std::string text = read_file(log);
+  EXPECT_NE(text.find("passthrough is not to be had (it takes root)"), std::string::npos) << text;
 }
 
 TEST_F(UserMount, RootOfTheMountIsClosedToOthers) {

@@ -150,4 +150,15 @@ def read_plainly(path):
         return file.read()
 
 
-UNALIGNED = ("bounce", "split", "reject")
+# Options of a mount for each mode. The same code runs in all of them.
+STRICT = "unaligned=reject"
+PASSTHROUGH = ("mode=mapped,passthrough", "mode=buffered,passthrough")
+# The daemon serves every request, and takes it however it is aligned.
+SERVED = ("unaligned=bounce", "unaligned=split", "mode=mapped", "mode=buffered")
+LENIENT = SERVED + PASSTHROUGH
+MODES = LENIENT + (STRICT,)
+
+
+def in_name(mode):
+    """The options of a mode as part of a file name."""
+    return mode.replace("=", "-").replace(",", "-")

@@ -3,8 +3,8 @@
 import errno
 import os
 
-from alignfs_testing import (alignfs, begin, check, check_equal, events, loop_disk, opened,
-                             read_plainly)
+from alignfs_testing import (PASSTHROUGH, SERVED, STRICT, alignfs, begin, check, check_equal,
+                             events, in_name, loop_disk, opened, read_plainly)
 
 FLAGS = os.O_RDWR | os.O_CREAT | os.O_DIRECT
 
@@ -32,7 +32,7 @@ def write_spaces(path):
 
 
 def refused_with_explanation(disk):
-    with alignfs(disk, "unaligned=reject") as mountpoint:
+    with alignfs(disk, STRICT) as mountpoint:
         path = os.path.join(mountpoint, "strict")
         check_equal(write_spaces(path), errno.EINVAL, "errno under reject")
         check_equal(os.path.getsize(path), 0, "size after the refusal")
@@ -53,10 +53,19 @@ def refused_with_explanation(disk):
         check("python" in text, "advice for this program: " + text)
 
 
-def made_to_work(disk, unaligned):
-    with alignfs(disk, "unaligned=" + unaligned) as mountpoint:
-        check_equal(write_spaces(os.path.join(mountpoint, unaligned)), 0, "errno with " + unaligned)
-    check_equal(read_plainly(os.path.join(disk, unaligned)), SPACES, "the backing's bytes")
+def made_to_work(disk, mode):
+    name = in_name(mode)
+    with alignfs(disk, mode) as mountpoint:
+        check_equal(write_spaces(os.path.join(mountpoint, name)), 0, "errno with " + mode)
+    check_equal(read_plainly(os.path.join(disk, name)), SPACES, "the backing's bytes")
+
+
+def left_to_the_disk(disk, mode):
+    """The kernel opens the backing with the program's own O_DIRECT."""
+    with alignfs(disk, mode) as mountpoint:
+        path = os.path.join(mountpoint, in_name(mode))
+        check_equal(write_spaces(path), errno.EINVAL, "errno with " + mode)
+        check_equal(os.path.getsize(path), 0, "size after the refusal")
 
 
 def main():
@@ -64,8 +73,10 @@ def main():
     with loop_disk(sector=4096) as disk:
         check_equal(write_spaces(os.path.join(disk, "bare")), errno.EINVAL, "errno, bare disk")
         refused_with_explanation(disk)
-        made_to_work(disk, "bounce")
-        made_to_work(disk, "split")
+        for mode in SERVED:
+            made_to_work(disk, mode)
+        for mode in PASSTHROUGH:
+            left_to_the_disk(disk, mode)
 
 
 main()

@@ -3,7 +3,7 @@
 import mmap
 import os
 
-from alignfs_testing import (UNALIGNED, alignfs, begin, check_equal, events, loop_disk, opened,
+from alignfs_testing import (MODES, alignfs, begin, check_equal, events, loop_disk, opened,
                              read_plainly)
 
 MIB = 1 << 20
@@ -24,10 +24,10 @@ def main():
             bare = os.path.join(disk, "bare")
             content = write_map(bare)
             check_equal(read_plainly(bare), content, "the bare disk's bytes")
-            for unaligned in UNALIGNED:
-                with alignfs(disk, "unaligned=" + unaligned) as mountpoint:
+            for mode in MODES:
+                with alignfs(disk, mode) as mountpoint:
                     content = write_map(os.path.join(mountpoint, "file"))
-                    check_equal(events(mountpoint), [], "events with " + unaligned)
+                    check_equal(events(mountpoint), [], "events with " + mode)
                 inside = os.path.join(disk, "file")
                 check_equal(read_plainly(inside), content, "the backing's bytes")
 

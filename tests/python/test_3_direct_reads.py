@@ -4,8 +4,8 @@ import errno
 import mmap
 import os
 
-from alignfs_testing import (alignfs, begin, check, check_equal, events, loop_disk, opened,
-                             read_plainly)
+from alignfs_testing import (PASSTHROUGH, SERVED, alignfs, begin, check, check_equal, events,
+                             loop_disk, opened, read_plainly)
 
 SIZE = 3 * 4096 + 700
 
@@ -32,7 +32,7 @@ def read_all_ways(path, content):
 
 
 def refused_bare(path):
-    """Shows that the reads above are not to be had from the disk itself."""
+    """Shows that the reads above are not to be had from the disk itself, by whichever way."""
     with opened(path, os.O_RDONLY | os.O_DIRECT) as fd:
         for read in (lambda: os.read(fd, 5000), lambda: os.readv(fd, [bytearray(1000)])):
             try:
@@ -50,11 +50,14 @@ def main():
             file.write(os.urandom(SIZE))
         content = read_plainly(path)
         refused_bare(path)
-        for unaligned in ("bounce", "split"):
-            with alignfs(disk, "unaligned=" + unaligned) as mountpoint:
+        for mode in SERVED:
+            with alignfs(disk, mode) as mountpoint:
                 read_all_ways(os.path.join(mountpoint, "file"), content)
                 check(all(event["action"] in ("bounced", "split") for event in events(mountpoint)),
                       "nothing may be refused")
+        for mode in PASSTHROUGH:
+            with alignfs(disk, mode) as mountpoint:
+                refused_bare(os.path.join(mountpoint, "file"))
 
 
 main()

@@ -6,7 +6,7 @@ import os
 import stat
 from multiprocessing.connection import Client, Listener
 
-from alignfs_testing import UNALIGNED, alignfs, begin, check, check_equal, loop_disk
+from alignfs_testing import MODES, alignfs, begin, check, check_equal, loop_disk
 
 
 class Sample(ctypes.Structure):
@@ -45,8 +45,8 @@ def converse(address):
 def main():
     begin()
     with loop_disk(sector=4096) as disk:
-        for unaligned in UNALIGNED:
-            with alignfs(disk, "unaligned=" + unaligned) as mountpoint:
+        for mode in MODES:
+            with alignfs(disk, mode) as mountpoint:
                 converse(os.path.join(mountpoint, "socket"))
 
 

@@ -1,73 +1,11 @@
 #!/bin/bash
 # fio with checksums on a mount over a 4K-native disk: every engine, block sizes from 512 bytes to
-# 1 MiB, aligned and not, under all three settings of -o unaligned. One line a job; the first error
-# ends it. Needs root, fio and ALIGNFS_BIN.
+# 1 MiB, aligned and not, in every mode. One line a job; the first error ends it. Needs root, fio
+# and ALIGNFS_BIN.
 set -euo pipefail
-
-skip() {
-  if [[ -n ${CI:-} ]]; then echo "failed: $1" >&2; exit 1; fi
-  echo "skipped: $1" >&2
-  exit 77
-}
-[[ $EUID -eq 0 ]] || skip "needs root: mounts and loop devices"
-command -v fio >/dev/null || skip "needs fio"
-[[ -n ${ALIGNFS_BIN:-} ]] || skip "set ALIGNFS_BIN to the alignfs program to be tested"
-
-# A mount namespace of its own: whatever happens, nothing stays mounted.
-if [[ -z ${ALIGNFS_FIO_INSIDE:-} ]]; then
-  ALIGNFS_FIO_INSIDE=1 exec unshare --mount --propagation private bash "$0" "$@"
-fi
-
-work=$(mktemp -d /tmp/alignfs-test-XXXXXX)
-daemon=
-clean_up() {
-  umount "$work/mount" 2>/dev/null || umount --lazy "$work/mount" 2>/dev/null || true
-  if [[ -n $daemon ]]; then kill "$daemon" 2>/dev/null || true; wait "$daemon" || true; fi
-  umount "$work/disk" 2>/dev/null || umount --lazy "$work/disk" 2>/dev/null || true
-  rm -rf "$work"
-}
-trap clean_up EXIT
-mkdir "$work/disk" "$work/mount"
-
-make_disk() {
-  local image device
-  image=$(mktemp /dev/shm/alignfs-test-XXXXXX)
-  truncate --size 384M "$image"
-  device=$(losetup --sector-size 4096 --find --show "$image")
-  rm "$image"
-  # In use the device stays until it is unmounted, and goes then by itself.
-  if mkfs.ext4 -q -F "$device" && mount "$device" "$work/disk"; then
-    losetup --detach "$device"
-  else
-    losetup --detach "$device"
-    return 1
-  fi
-}
-
-mount_alignfs() {  # OPTIONS
-  "$ALIGNFS_BIN" -f -o "$1" "$work/disk" "$work/mount" 2>"$work/log" &
-  daemon=$!
-  for ((i = 0; i < 6000; i++)); do
-    if mountpoint --quiet "$work/mount"; then return 0; fi
-    kill -0 "$daemon" 2>/dev/null || break
-    sleep 0.01
-  done
-  echo "alignfs did not mount with -o $1:" >&2
-  cat "$work/log" >&2
-  return 1
-}
-
-unmount_alignfs() {
-  umount "$work/mount"
-  local status=0
-  wait "$daemon" || status=$?
-  daemon=
-  if [[ $status -ne 0 ]]; then
-    echo "alignfs ended with $status:" >&2
-    cat "$work/log" >&2
-    return 1
-  fi
-}
+# shellcheck source=tests/real/lib/mounts.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/mounts.sh"
+need_program fio
 
 jobs_done=0
 job() {  # NAME ENGINE OPTION...
@@ -111,7 +49,15 @@ unaligned_jobs() {  # ENGINE
   job buffered "$1" --rw=randwrite --bs=5000 --blockalign=1000 --direct=0
 }
 
-# Shows that the strict mount is strict for fio, too: the job must fail with EINVAL.
+# fio's own maps of the files on the mount.
+mmap_jobs() {
+  job map-seq-4k mmap --rw=write --bs=4k --direct=0
+  job map-rand-64k mmap --rw=randwrite --bs=64k --direct=0
+  job map-mixed-3k mmap --rw=randrw --bs=3k --direct=0
+  job map-ranges-odd mmap --rw=write --bsrange=1k-100k --bs_unaligned=1 --direct=0
+}
+
+# Shows that the mount is strict for fio, too: the job must fail with EINVAL.
 refused_job() {  # ENGINE
   if fio --name=refused --directory="$work/mount" --ioengine="$1" --rw=write --bs=512 --size=64k \
       --direct=1 --fallocate=none >"$work/fio.out" 2>&1; then
@@ -129,16 +75,32 @@ refused_job() {  # ENGINE
 }
 
 make_disk
-for unaligned in bounce split reject; do
-  options=unaligned=$unaligned
-  # fio lays out its files with plain writes from memory that is not aligned: not what is tested.
-  if [[ $unaligned == reject ]]; then options+=,enforce=odirect; fi
+# fio lays out its files with plain writes from memory that is not aligned: not what is tested.
+for options in unaligned=bounce unaligned=split unaligned=reject,enforce=odirect mode=mapped \
+    mode=buffered; do
   mount_alignfs "$options"
-  for engine in psync libaio io_uring; do
-    echo "--- unaligned=$unaligned engine=$engine"
+  engines=(psync libaio io_uring)
+  # The control group: to the daemon all engines look alike, so that one of each kind is enough.
+  if [[ $options == mode=buffered ]]; then engines=(psync io_uring); fi
+  for engine in "${engines[@]}"; do
+    echo "--- $options, engine $engine"
     aligned_jobs "$engine"
-    if [[ $unaligned == reject ]]; then refused_job "$engine"; else unaligned_jobs "$engine"; fi
+    case $options in
+      *reject*) refused_job "$engine" ;;
+      *) unaligned_jobs "$engine" ;;
+    esac
   done
+  mmap_jobs
   unmount_alignfs
 done
+
+# With passthrough O_DIRECT is that of the disk.
+options=mode=mapped,passthrough
+mount_alignfs "$options"
+echo "--- $options"
+aligned_jobs libaio
+refused_job psync
+job buffered-odd psync --rw=randwrite --bs=5000 --blockalign=1000 --direct=0
+mmap_jobs
+unmount_alignfs
 echo "$jobs_done jobs in ${SECONDS}s, no error"

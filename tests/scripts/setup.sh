@@ -105,11 +105,13 @@ want_calls 0 '^apt-get'
 want_said "apt-get install cmake"
 
 name="user without sudo, test packages missing"
-run 1000 1 test fio xfsprogs
+run 1000 1 test fio xfsprogs git python3-lmdb
 want_status 0
 want_calls 0 '^apt-get'
 want_said "fio: the real.fio tests"
 want_said "xfsprogs: mount tests on XFS"
+want_said "git: the real.git test"
+want_said "python3-lmdb: the real.lmdb test"
 
 name="the same under CI"
 ci=true

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "mount/support/fixture.h"
+#include "mount/support/modes.h"
 
 namespace alignfs::test {
 namespace {
@@ -41,12 +42,13 @@ std::vector<Range> make_ranges(std::mt19937_64& random) {
 /// One thread's work on its range: every read must give what the model holds.
 class Worker {
  public:
-  Worker(const std::string& path, const Range& range, bool resizes, bool maps, std::uint64_t seed)
+  Worker(const std::string& path, int direct, const Range& range, bool resizes, bool maps,
+         std::uint64_t seed)
       : range_(range),
         resizes_(resizes),
         maps_(maps),
         random_(seed),
-        fd_(open_file(path, O_RDWR | (random_() % 2 == 0 ? O_DIRECT : 0))),
+        fd_(open_file(path, O_RDWR | (random_() % 2 == 0 ? direct : 0))),
         model_(range.length, '\0') {}
 
   void run(const std::atomic<bool>& stop) {
@@ -161,23 +163,25 @@ class Worker {
 };
 
 struct Case {
-  const char* name;
-  const char* unaligned;
-  unsigned sector;
-  bool maps;  ///< stores through maps run beside the writes of others in the same pages
+  Mode mode;
+  unsigned sector = 4096;
+  bool maps = true;  ///< stores through maps run beside the writes of others in the same pages
+
+  std::string name() const {
+    return mode.name + std::string("_") + std::to_string(sector) + (maps ? "_maps" : "");
+  }
 };
 
-void PrintTo(const Case& value, std::ostream* out) { *out << value.name; }
+void PrintTo(const Case& value, std::ostream* out) { *out << value.name(); }
 
 class Stress : public MountTest, public ::testing::WithParamInterface<Case> {};
 
 INSTANTIATE_TEST_SUITE_P(OneFile, Stress,
-                         ::testing::Values(Case{"bounce_4k", "bounce", 4096, false},
-                                           Case{"bounce_512", "bounce", 512, false},
-                                           Case{"split_4k", "split", 4096, false},
-                                           Case{"bounce_4k_maps", "bounce", 4096, true},
-                                           Case{"split_4k_maps", "split", 4096, true}),
-                         [](const auto& test) { return test.param.name; });
+                         ::testing::Values(Case{kBounce, 4096, false}, Case{kBounce, 512, false},
+                                           Case{kSplit, 4096, false}, Case{kBounce}, Case{kSplit},
+                                           Case{kMapped}, Case{kBuffered},
+                                           Case{kMappedPassthrough}),
+                         [](const auto& test) { return test.param.name(); });
 
 std::uint64_t seed_from_environment() {
   const char* const text = std::getenv("ALIGNFS_SEED");
@@ -190,15 +194,16 @@ TEST_P(Stress, EveryThreadFindsItsOwnBytes) {
               static_cast<unsigned long long>(seed));
   std::mt19937_64 random(seed);
   const Backing backing(LoopDisk::Shape{.sector = GetParam().sector});
-  const Mount mount(backing.path(), std::string("unaligned=") + GetParam().unaligned);
+  const Mount mount(backing.path(), GetParam().mode.options);
   const std::vector<Range> ranges = make_ranges(random);
   const std::size_t size = static_cast<std::size_t>(ranges.back().begin) + ranges.back().length;
   write_file(backing / "file", std::string(size, '\0'));
 
   std::vector<std::unique_ptr<Worker>> workers;
   for (unsigned i = 0; i < kThreads; ++i) {
-    workers.push_back(std::make_unique<Worker>(mount / "file", ranges[i], i + 1 == kThreads,
-                                               GetParam().maps, random()));
+    workers.push_back(std::make_unique<Worker>(mount / "file", GetParam().mode.lenient_direct(),
+                                               ranges[i], i + 1 == kThreads, GetParam().maps,
+                                               random()));
   }
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;

@@ -7,6 +7,7 @@
 namespace alignfs {
 namespace {
 
+using Mode = MountOptions::Mode;
 using Unaligned = MountOptions::Unaligned;
 
 MountOptions parsed(const std::vector<std::string>& arguments) {
@@ -21,11 +22,15 @@ std::string complaint(const std::string& argument) {
 
 TEST(Options, DefaultsAreThoseOfTheContract) {
   const auto options = parsed({});
+  EXPECT_EQ(options.mode, Mode::direct);
   EXPECT_EQ(options.unaligned, Unaligned::bounce);
   EXPECT_EQ(options.enforce, MountOptions::Enforce::all);
   EXPECT_FALSE(options.alignment.block);
   EXPECT_FALSE(options.alignment.memory);
   EXPECT_FALSE(options.require_direct);
+  EXPECT_EQ(options.map_advice, MapAdvice::normal);
+  EXPECT_FALSE(options.map_populate);
+  EXPECT_FALSE(options.passthrough);
   EXPECT_FALSE(options.dsync);
   EXPECT_EQ(options.events, 1024U);
   EXPECT_TRUE(options.control);
@@ -49,6 +54,25 @@ TEST(Options, EveryValueIsTaken) {
   EXPECT_EQ(options.log_file, "/tmp/x");
   EXPECT_EQ(options.attr_timeout, 0.5);
   EXPECT_EQ(options.entry_timeout, 0.0);
+}
+
+TEST(Options, EveryModeIsTakenWithWhatItUses) {
+  EXPECT_EQ(parsed({"mode=direct"}).mode, Mode::direct);
+  EXPECT_EQ(parsed({"mode=buffered,dsync"}).mode, Mode::buffered);
+  EXPECT_TRUE(parsed({"mode=buffered,passthrough"}).passthrough);
+  const auto mapped = parsed({"mode=mapped,map_advice=random,map_populate,passthrough"});
+  EXPECT_EQ(mapped.mode, Mode::mapped);
+  EXPECT_EQ(mapped.map_advice, MapAdvice::random);
+  EXPECT_TRUE(mapped.map_populate);
+  EXPECT_TRUE(mapped.passthrough);
+  EXPECT_EQ(parsed({"mode=mapped,map_advice=normal"}).map_advice, MapAdvice::normal);
+  EXPECT_EQ(parsed({"mode=mapped,map_advice=sequential"}).map_advice, MapAdvice::sequential);
+  EXPECT_EQ(parsed({"mode=mapped,map_advice=willneed"}).map_advice, MapAdvice::willneed);
+}
+
+TEST(Options, AModeMayComeBehindWhatItUses) {
+  EXPECT_TRUE(parsed({"map_populate", "passthrough", "mode=mapped"}).map_populate);
+  EXPECT_EQ(parsed({"mode=mapped", "unaligned=split", "mode=direct"}).unaligned, Unaligned::split);
 }
 
 TEST(Options, MemAlignOffIsNotAuto) {
@@ -99,7 +123,28 @@ TEST_P(WrongOption, IsNamedInOneLineWithWhatItTakes) {
 INSTANTIATE_TEST_SUITE_P(
     All, WrongOption,
     testing::Values(
-        Wrong{"frobnicate", "frobnicate", "unknown"}, Wrong{"mode=mmap", "mmap", "direct"},
+        Wrong{"frobnicate", "frobnicate", "unknown"},
+        Wrong{"mode=mmap", "mmap", "direct, mapped or buffered"},
+        Wrong{"mode=", "mode", "direct, mapped or buffered"},
+        Wrong{"mode", "mode", "needs a value: direct, mapped or buffered"},
+        Wrong{"mode=mapped,map_advice=often", "often", "normal, sequential, random or willneed"},
+        Wrong{"mode=mapped,map_advice", "map_advice", "needs a value: normal"},
+        Wrong{"mode=mapped,map_populate=1", "map_populate", "takes no value"},
+        Wrong{"mode=mapped,passthrough=on", "passthrough", "takes no value"},
+        Wrong{"mode=mapped,unaligned=bounce", "unaligned", "mode=direct"},
+        Wrong{"mode=buffered,unaligned=reject", "unaligned", "mode=direct"},
+        Wrong{"mode=mapped,align=4096", "align", "mode=direct"},
+        Wrong{"mode=buffered,require_direct", "require_direct", "mode=direct"},
+        Wrong{"mode=mapped,mem_align=512", "mem_align", "unaligned=reject"},
+        Wrong{"mode=mapped,enforce=all", "enforce", "unaligned=reject"},
+        Wrong{"map_advice=random", "map_advice", "mode=mapped"},
+        Wrong{"mode=buffered,map_advice=normal", "map_advice", "mode=mapped"},
+        Wrong{"mode=buffered,map_populate", "map_populate", "mode=mapped"},
+        Wrong{"mode=mapped,map_populate,mode=direct", "map_populate", "mode=mapped"},
+        Wrong{"passthrough", "passthrough", "mode=mapped or mode=buffered"},
+        Wrong{"unaligned=reject,passthrough", "passthrough", "mode=mapped or mode=buffered"},
+        Wrong{"mode=mapped,passthrough,dsync", "dsync", "passthrough"},
+        Wrong{"mode=buffered,dsync,passthrough", "dsync", "passthrough"},
         Wrong{"unaligned=yes", "yes", "bounce, split or reject"},
         Wrong{"unaligned", "unaligned", "needs a value"},
         Wrong{"unaligned=", "unaligned", "bounce, split or reject"},
@@ -118,19 +163,40 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"attr_timeout=-1", "-1", "seconds"}, Wrong{"attr_timeout=nan", "nan", "seconds"},
         Wrong{"entry_timeout=soon", "soon", "seconds"}));
 
+/// What the list says of `name`, "missing" if nothing.
+std::string listed(const std::string& argument, const std::string& name) {
+  for (const auto& [listed_name, value] : list_options(parsed({argument}))) {
+    if (listed_name == name) return value;
+  }
+  return "missing";
+}
+
 TEST(Options, TheListShowsEveryOptionInForce) {
-  const auto list = list_options(parsed({"unaligned=split,align=1024,dsync"}));
-  const auto value = [&](const std::string& name) {
-    const auto found = std::find_if(list.begin(), list.end(),
-                                    [&](const auto& entry) { return entry.first == name; });
-    return found == list.end() ? "missing" : found->second;
-  };
-  EXPECT_EQ(value("mode"), "direct");
-  EXPECT_EQ(value("unaligned"), "split");
-  EXPECT_EQ(value("align"), "1024");
-  EXPECT_EQ(value("mem_align"), "auto");
-  EXPECT_EQ(value("dsync"), "on");
-  EXPECT_EQ(value("control"), "on");
+  const std::string argument = "unaligned=split,align=1024,dsync";
+  EXPECT_EQ(listed(argument, "mode"), "direct");
+  EXPECT_EQ(listed(argument, "unaligned"), "split");
+  EXPECT_EQ(listed(argument, "align"), "1024");
+  EXPECT_EQ(listed(argument, "require_direct"), "off");
+  EXPECT_EQ(listed(argument, "dsync"), "on");
+  EXPECT_EQ(listed(argument, "control"), "on");
+  EXPECT_EQ(listed("unaligned=reject", "mem_align"), "auto");
+  EXPECT_EQ(listed("unaligned=reject", "enforce"), "all");
+  EXPECT_EQ(listed("mode=mapped,map_advice=willneed", "map_advice"), "willneed");
+  EXPECT_EQ(listed("mode=mapped,map_populate", "map_populate"), "on");
+  EXPECT_EQ(listed("mode=buffered,passthrough", "passthrough"), "on");
+  EXPECT_EQ(listed("mode=buffered", "passthrough"), "off");
+}
+
+TEST(Options, TheListLeavesOutWhatTheOthersLeaveWithoutEffect) {
+  for (const char* name : {"map_advice", "map_populate", "passthrough"}) {
+    EXPECT_EQ(listed("mode=direct", name), "missing") << name;
+  }
+  for (const char* name : {"unaligned", "enforce", "align", "mem_align", "require_direct"}) {
+    EXPECT_EQ(listed("mode=mapped", name), "missing") << name;
+    EXPECT_EQ(listed("mode=buffered", name), "missing") << name;
+  }
+  EXPECT_EQ(listed("mode=buffered", "map_advice"), "missing");
+  EXPECT_EQ(listed("unaligned=bounce", "mem_align"), "missing");
 }
 
 }  // namespace

@@ -13,6 +13,8 @@
 namespace alignfs {
 namespace {
 
+constexpr std::size_t kGauges = 6;
+
 /// Samples by name and labels. Fails the test on a line that is no Prometheus text, or on a sample
 /// whose family was not declared just before.
 std::map<std::string, std::uint64_t> parse(const std::string& text) {
@@ -51,17 +53,24 @@ TEST(Stats, CountsByOperationAndOutcome) {
             12288U);
   EXPECT_EQ(samples.at(R"(alignfs_requests_total{op="read",outcome="ok"})"), 3U);
   EXPECT_EQ(samples.count(R"(alignfs_requests_total{op="read",outcome="bounced"})"), 0U);
-  EXPECT_EQ(samples.size(), 2U * 4U + 4U) << "rows of zero requests are left out";
+  EXPECT_EQ(samples.size(), 2U * 4U + kGauges) << "rows of zero requests are left out";
 }
 
 TEST(Stats, ShowsTheGauges) {
   const auto counters = std::make_unique<Counters>();
-  const auto samples = parse(to_prometheus(*counters, {11, 22, 33, 44}));
+  const auto samples = parse(to_prometheus(*counters, {.open_files = 11,
+                                                       .inodes = 22,
+                                                       .buffer_bytes = 33,
+                                                       .mappings = 44,
+                                                       .mapped_bytes = 55,
+                                                       .events_published = 66}));
   EXPECT_EQ(samples.at("alignfs_open_files"), 11U);
   EXPECT_EQ(samples.at("alignfs_inodes"), 22U);
   EXPECT_EQ(samples.at("alignfs_buffer_bytes"), 33U);
-  EXPECT_EQ(samples.at("alignfs_events_published_total"), 44U);
-  EXPECT_EQ(samples.size(), 4U);
+  EXPECT_EQ(samples.at("alignfs_mappings"), 44U);
+  EXPECT_EQ(samples.at("alignfs_mapped_bytes"), 55U);
+  EXPECT_EQ(samples.at("alignfs_events_published_total"), 66U);
+  EXPECT_EQ(samples.size(), kGauges);
 }
 
 TEST(Stats, EveryOperationAndOutcomeHasANameOfItsOwn) {

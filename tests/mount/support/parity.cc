@@ -254,16 +254,16 @@ const std::vector<std::string>& names() {
   return list;
 }
 
-void compare(const std::vector<ParityCase>& cases, const std::string& unaligned) {
+void compare(const std::vector<ParityCase>& cases, const Mode& mode) {
   const Backing disk(LoopDisk::Shape{});
   require(mkdir((disk / "plain").c_str(), 0755) == 0, "plain");
   require(mkdir((disk / "source").c_str(), 0755) == 0, "source");
-  const Mount mount(disk / "source", "allow_other,unaligned=" + unaligned);
+  const Mount mount(disk / "source", mode.with("allow_other"));
   unsigned number = 0;
   for (const ParityCase& test : cases) {
     const std::string name = std::to_string(++number);
     compare_one(test, disk / "plain/" + name, disk / "source/" + name, mount / name,
-                unaligned == "reject");
+                mode.strict);
   }
   ::testing::Test::RecordProperty("cases", static_cast<int>(cases.size()));
 }

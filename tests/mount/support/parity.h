@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mount/support/fd.h"
+#include "mount/support/modes.h"
 
 namespace alignfs::test {
 
@@ -51,10 +52,10 @@ struct ParityCase {
   uid_t uid = 0;
 };
 
-/// Runs every case on a mount with `unaligned` over an ext4 disk and in a plain directory of the
+/// Runs every case on a mount in `mode` over an ext4 disk and in a plain directory of the
 /// same disk, and fails where results, errnos or what is left in the directory differ. Takes the
 /// calling test's root rights for granted.
-void compare(const std::vector<ParityCase>& cases, const std::string& unaligned);
+void compare(const std::vector<ParityCase>& cases, const Mode& mode);
 
 /// Makes the names the cases work on, below the directory `dir`:
 /// file (5000 bytes), other (100 bytes), empty, hard (a second name of file), dir, full (holds
