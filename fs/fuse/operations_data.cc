@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "alignfs/file/resize.h"
 #include "alignfs/fuse/operations.h"
 #include "alignfs/fuse/worker.h"
@@ -48,14 +51,30 @@ Detached write_and_reply(fuse_req_t request, File& file, IoRequest io,
   }
 }
 
+/// True if the caller has `group` as its own or as a supplementary one.
+bool is_member(fuse_req_t request, gid_t group) {
+  if (fuse_req_ctx(request)->gid == group) return true;
+  std::vector<gid_t> groups(32);
+  int count = fuse_req_getgroups(request, int(groups.size()), groups.data());
+  if (count > int(groups.size())) {
+    groups.resize(std::size_t(count));
+    count = fuse_req_getgroups(request, count, groups.data());
+  }
+  const auto end = groups.begin() + std::clamp(count, 0, int(groups.size()));
+  return std::find(groups.begin(), end, group) != end;
+}
+
 /// Takes away the bits that a write by somebody who may not keep them ends, as the kernel does on a
-/// local filesystem: setgid without group execution means something else. The kernel's copy of the
-/// mode must go with them, or it would let the changed file run with the old owner's rights.
-Status drop_suidgid(Filesystem& filesystem, fuse_ino_t node, const File& file) {
+/// local filesystem: setgid without group execution goes where the writer is not of the group. The
+/// kernel's copy of the mode must go with them, or it would let the changed file run with the old
+/// owner's rights.
+Status drop_suidgid(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const File& file) {
   struct stat attributes {};
   if (::fstat(file.fd(), &attributes) != 0) return last_error("stat");
   mode_t left = attributes.st_mode & ~mode_t(S_ISUID);
-  if ((left & S_IXGRP) != 0) left &= ~mode_t(S_ISGID);
+  if ((left & S_ISGID) != 0 && ((left & S_IXGRP) != 0 || !is_member(request, attributes.st_gid))) {
+    left &= ~mode_t(S_ISGID);
+  }
   if (left == attributes.st_mode) return {};
   if (::fchmod(file.fd(), left & 07777) != 0) return last_error("clear the setuid bit");
   // A negative offset drops attributes alone and waits for no lock, so a handler may send it.
@@ -71,7 +90,7 @@ void write(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const ch
   }
   const auto io = io_request(request, std::uint64_t(offset), size, *info);
   if (kernel::current_request().kill_suidgid) {
-    if (const auto dropped = drop_suidgid(filesystem, node, file_of(info)); !dropped) {
+    if (const auto dropped = drop_suidgid(filesystem, request, node, file_of(info)); !dropped) {
       fuse_reply_err(request, dropped.code());
       return;
     }

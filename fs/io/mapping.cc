@@ -89,21 +89,14 @@ Result<std::shared_ptr<const Mapping>> Mapper::map(int fd, std::uint64_t size,
   const auto reserved = reserve(std::min(least, whole), ahead);
   if (reserved == 0) return Error{ENFILE, "map a file: the limit of the mount is reached"};
 
-  auto length = reserved;
-  void* address = ::mmap(nullptr, length, PROT_READ, MAP_SHARED, fd, 0);
-  if (address == MAP_FAILED && length > whole) {
-    // Near the largest size that the filesystem has there is nothing ahead.
-    length = whole;
-    address = ::mmap(nullptr, length, PROT_READ, MAP_SHARED, fd, 0);
-  }
+  void* const address = ::mmap(nullptr, reserved, PROT_READ, MAP_SHARED, fd, 0);
   if (address == MAP_FAILED) {
     const auto error = last_error("map the backing file");
     give_back(reserved);
     return error;
   }
-  bytes_ -= reserved - length;
   return std::shared_ptr<const Mapping>(
-      new Mapping(*this, static_cast<std::byte*>(address), length));
+      new Mapping(*this, static_cast<std::byte*>(address), reserved));
 }
 
 void Mapper::advise(const Mapping& mapping, std::uint64_t size) const {

@@ -3,14 +3,12 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
 
 #include "mount/support/fixture.h"
+#include "mount/support/overlay.h"
 
 namespace alignfs::test {
 namespace {
@@ -81,34 +79,9 @@ TEST_P(Passthrough, StoresThroughAMapAreSeenEverywhere) {
   munmap(map, 8192);
 }
 
-/// An overlay with its layers on `disk`: the kernel passes nothing through to a filesystem that is
-/// stacked itself.
-class Overlay {
- public:
-  explicit Overlay(const Backing& disk) {
-    for (const char* name : {"lower", "upper", "work"}) {
-      if (mkdir((disk / name).c_str(), 0755) != 0) {
-        throw std::system_error(errno, std::generic_category(), "mkdir");
-      }
-    }
-    const std::string layers =
-        "lowerdir=" + disk / "lower" + ",upperdir=" + disk / "upper" + ",workdir=" + disk / "work";
-    if (::mount("overlay", directory_.path().c_str(), "overlay", 0, layers.c_str()) != 0) {
-      throw std::system_error(errno, std::generic_category(), "mount an overlay");
-    }
-  }
-  ~Overlay() { unmount(directory_.path()); }
-  Overlay(const Overlay&) = delete;
-  Overlay& operator=(const Overlay&) = delete;
-  const std::string& path() const { return directory_.path(); }
-
- private:
-  TempDir directory_;
-};
-
 TEST_P(Passthrough, BackingThatTheKernelDeclinesGoesThroughTheDaemonAndIsSaidToDoSo) {
   const Backing disk{{}};
-  const Overlay overlay(disk);
+  const Overlay overlay(disk.path());
   const Mount mount(overlay.path(), options());
   const std::string content = pattern(10'000, 4);
   for (const char* name : {"one", "two"}) {

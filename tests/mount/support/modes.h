@@ -5,6 +5,7 @@
 
 #include <ostream>
 #include <string>
+#include <string_view>
 
 #include "mount/support/fixture.h"
 
@@ -22,6 +23,7 @@ struct Mode {
   /// O_DIRECT where a file opened with it takes any request all the same, else 0: with passthrough
   /// the kernel opens the backing with the program's own flags, and it is a bare disk's O_DIRECT.
   int lenient_direct() const { return passthrough ? 0 : O_DIRECT; }
+  bool is_mapped() const { return std::string_view(options) == "mode=mapped"; }
   std::string with(const std::string& more) const { return std::string(options) + "," + more; }
 };
 

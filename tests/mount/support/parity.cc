@@ -262,8 +262,7 @@ void compare(const std::vector<ParityCase>& cases, const Mode& mode) {
   unsigned number = 0;
   for (const ParityCase& test : cases) {
     const std::string name = std::to_string(++number);
-    compare_one(test, disk / "plain/" + name, disk / "source/" + name, mount / name,
-                mode.strict);
+    compare_one(test, disk / "plain/" + name, disk / "source/" + name, mount / name, mode.strict);
   }
   ::testing::Test::RecordProperty("cases", static_cast<int>(cases.size()));
 }

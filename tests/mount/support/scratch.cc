@@ -95,7 +95,7 @@ TmpfsDir::TmpfsDir(const std::string& options) {
 
 TmpfsDir::~TmpfsDir() { EXPECT_TRUE(unmount(path())) << path() << " stayed busy"; }
 
-LoopDisk::LoopDisk(const Shape& shape) {
+LoopDisk::LoopDisk(const Shape& shape) : shape_(shape) {
   TempDir storage("/dev/shm");
   const std::string image = storage / "disk";
   write_file(image, "");
@@ -106,12 +106,7 @@ LoopDisk::LoopDisk(const Shape& shape) {
   device_ = node.substr(std::string("/dev/").size());
   try {
     make_filesystem(node, shape);
-    std::vector<std::string> command = {"mount", "-t", shape.filesystem};
-    if (!shape.mount_options.empty()) {
-      command.insert(command.end(), {"-o", shape.mount_options});
-    }
-    command.insert(command.end(), {node, path()});
-    run_checked(command);
+    mount_device();
   } catch (...) {
     run({"losetup", "--detach", node});
     throw;
@@ -119,6 +114,22 @@ LoopDisk::LoopDisk(const Shape& shape) {
   // A busy device is detached by its last user: the disk goes away with the mount, and the image,
   // which has no name any more, with the disk, even if this process is killed.
   run_checked({"losetup", "--detach", node});
+}
+
+void LoopDisk::mount_device() const {
+  std::vector<std::string> command = {"mount", "-t", shape_.filesystem};
+  if (!shape_.mount_options.empty()) {
+    command.insert(command.end(), {"-o", shape_.mount_options});
+  }
+  command.insert(command.end(), {"/dev/" + device_, path()});
+  run_checked(command);
+}
+
+void LoopDisk::remount() {
+  // Keeps the device, which would otherwise go with its last user.
+  const Fd device = open_file("/dev/" + device_, O_RDONLY);
+  if (!unmount(path())) throw std::runtime_error(path() + " stayed busy");
+  mount_device();
 }
 
 LoopDisk::~LoopDisk() { EXPECT_TRUE(unmount(path())) << path() << " stayed busy"; }

@@ -63,8 +63,13 @@ class LoopDisk {
   const std::string& device() const { return device_; }
   /// Cache flushes the device has carried out so far.
   unsigned long long flushes() const;
+  /// Unmounts the filesystem and mounts it again: what it holds afterwards comes from the disk.
+  void remount();
 
  private:
+  void mount_device() const;
+
+  const Shape shape_;
   TempDir directory_;
   std::string device_;
 };
