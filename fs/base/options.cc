@@ -255,9 +255,9 @@ struct Use {
 };
 constexpr Use kUses[] = {
     {"unaligned", is_direct, "mode=direct"},
-    {"enforce", is_strict, "unaligned=reject"},
+    {"enforce", is_strict, "mode=direct with unaligned=reject"},
     {"align", is_direct, "mode=direct"},
-    {"mem_align", is_strict, "unaligned=reject"},
+    {"mem_align", is_strict, "mode=direct with unaligned=reject"},
     {"require_direct", is_direct, "mode=direct"},
     {"map_advice", is_mapped, "mode=mapped"},
     {"map_populate", is_mapped, "mode=mapped"},

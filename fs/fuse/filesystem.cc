@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <thread>
 
 #include "alignfs/file/buffered_file.h"
@@ -33,6 +34,12 @@ std::size_t raise_descriptor_limit() {
   constexpr std::size_t kMost = 4096;
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  // Beyond the hard limit where the daemon may (CAP_SYS_RESOURCE), as far as the kernel goes at
+  // all.
+  rlim_t most = limit.rlim_max;
+  std::ifstream("/proc/sys/fs/nr_open") >> most;
+  const rlimit raised{std::max(most, limit.rlim_max), std::max(most, limit.rlim_max)};
+  if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) return std::min<std::size_t>(kMost, most / 4);
   limit.rlim_cur = limit.rlim_max;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
     spdlog::warn("cannot raise the limit of open files: {}", std::strerror(errno));

@@ -27,8 +27,8 @@ constexpr const char* kUsage =
     "usage: alignfs [-f] [-d] [-o option[,option...]] SOURCE MOUNTPOINT\n";
 
 constexpr const char* kHelp = R"(
-Mounts the directory SOURCE at MOUNTPOINT; programs there do direct I/O, and a request that
-O_DIRECT would refuse is made to work, or refused with an explanation.
+Mounts the directory SOURCE at MOUNTPOINT; programs there do direct I/O (or mapped, as mode= says),
+and a request that O_DIRECT would refuse is made to work, or refused with an explanation.
 
   -f  stay in the foreground, log to stderr
   -d  the same, and log at debug level
@@ -37,12 +37,15 @@ O_DIRECT would refuse is made to work, or refused with an explanation.
   -V  version
 
 Mount options, default first:
-  mode=direct                      how the backing is reached
+  mode=direct|mapped|buffered      O_DIRECT; a shared mapping; plain reads and writes
   unaligned=bounce|split|reject    read-modify-write; ragged ends through the page cache; EINVAL
   enforce=all|odirect              reject: judge every open, or those with O_DIRECT alone
   align=auto|N                     offset and length boundary in bytes, a power of two
   mem_align=auto|N|off             reject: boundary of the program's buffer
   require_direct                   mount only where direct I/O is proven
+  map_advice=normal|sequential|random|willneed    mapped: what the kernel reads ahead
+  map_populate                     mapped: a file is read whole when it is first read
+  passthrough                      mapped, buffered: the kernel serves files itself where it can
   dsync                            every write is on media before it returns
   threads=auto|N                   workers
   events=1024|N                    events that are kept

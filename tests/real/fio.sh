@@ -14,7 +14,8 @@ job() {  # NAME ENGINE OPTION...
   local depth=8
   [[ $engine == psync ]] && depth=1
   if ! fio --name="$name" --directory="$work/mount" --ioengine="$engine" --iodepth=$depth \
-      --size=4M --verify=crc32c --verify_fatal=1 --verify_dump=0 --do_verify=1 --direct=1 \
+      --size=4M --verify=crc32c --verify_fatal=1 --verify_dump=0 --verify_state_save=0 \
+      --do_verify=1 --direct=1 \
       --randseed=4096 --fallocate=none --group_reporting "$@" >"$work/fio.out" 2>&1; then
     echo "FAILED  $name $engine $*"
     cat "$work/fio.out"
