@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that alignfs needs, as far as they are missing.
 #
-#   mount-scripts/setup.sh [build|test]     "test", the default, includes "build"
+#   mount-scripts/setup.sh [build|test|bench]     "test", the default, and "bench" include "build"
 #
 # try.sh and tests/run.sh source this file for its functions. Sudo is used for apt-get alone, and
 # only where something is missing.
@@ -15,6 +15,9 @@ build_packages=(
 test_packages=(
   fio git xfsprogs btrfs-progs e2fsprogs acl attr python3-numpy python3-lmdb util-linux mount
 )
+
+# For tests/bench: what it measures with, what it measures against, and the chart.
+bench_packages=(fio git bindfs mergerfs python3-matplotlib)
 
 say() { printf '==> %s\n' "$*"; }
 die() {
@@ -74,15 +77,17 @@ missing_tests() {
   done
 }
 
-# ensure_packages build|test: installs what is missing. Missing build packages that cannot be
-# installed are an error; missing test packages are one only where CI is set.
+# ensure_packages build|test|bench: installs what is missing. Missing packages of build and bench
+# that cannot be installed are an error; missing test packages are one only where CI is set.
 ensure_packages() {
   local -a build_missing=() test_missing=()
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     say "not a Debian system: expecting the equivalents of ${build_packages[*]}"
     return
   fi
-  mapfile -t build_missing < <(missing_packages "${build_packages[@]}")
+  local -a needed=("${build_packages[@]}")
+  [ "$1" = bench ] && needed+=("${bench_packages[@]}")
+  mapfile -t build_missing < <(missing_packages "${needed[@]}")
   [ "$1" = test ] && mapfile -t test_missing < <(missing_packages "${test_packages[@]}")
   if [ $((${#build_missing[@]} + ${#test_missing[@]})) -eq 0 ]; then
     say "packages: everything is installed"
@@ -121,7 +126,7 @@ log_of() {
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
   set -euo pipefail
   case ${1:-test} in
-    build | test) ensure_packages "${1:-test}" ;;
-    *) die "usage: ${0##*/} [build|test]" ;;
+    build | test | bench) ensure_packages "${1:-test}" ;;
+    *) die "usage: ${0##*/} [build|test|bench]" ;;
   esac
 fi

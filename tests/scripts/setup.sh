@@ -122,6 +122,6 @@ want_said "under CI no test may be skipped"
 name="a list that does not exist"
 run 0 1 nonsense
 want_status 1
-want_said "usage: setup.sh [build|test]"
+want_said "usage: setup.sh [build|test|bench]"
 
 [ "$failures" -eq 0 ]
