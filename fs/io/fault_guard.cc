@@ -1,5 +1,7 @@
 #include "alignfs/io/fault_guard.h"
 
+#include <ucontext.h>
+
 #include <algorithm>
 #include <atomic>
 #include <csetjmp>
@@ -9,34 +11,23 @@
 
 #include "alignfs/base/alignment.h"
 
-#ifdef __SANITIZE_THREAD__
-extern "C" void AnnotateIgnoreReadsBegin(const char* file, int line);
-extern "C" void AnnotateIgnoreReadsEnd(const char* file, int line);
-#endif
-
 namespace alignfs {
 namespace {
-
-/// Programs that read and write the same bytes at one time race, on the backing as on the mount:
-/// that is their business and not for the thread sanitizer to report.
-struct RaceOfPrograms {
-#ifdef __SANITIZE_THREAD__
-  RaceOfPrograms() { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
-  ~RaceOfPrograms() { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
-#else
-  RaceOfPrograms() {}
-#endif
-};
 
 /// Where this thread goes on after a fault; null outside of copy_guarded().
 thread_local sigjmp_buf* volatile way_out = nullptr;
 
-void on_bus_error(int signal, siginfo_t* info, void*) {
+void on_bus_error(int signal, siginfo_t* info, void* context) {
   // Memory was found bad that nobody has touched yet: who does gets a signal of his own.
   if (info->si_code == BUS_MCEERR_AO) return;
   const bool sent = info->si_code <= 0;  // by kill(2) and the like
   sigjmp_buf* const target = way_out;
-  if (target != nullptr && !sent) siglongjmp(*target, 1);
+  if (target != nullptr && !sent) {
+    // Leaving a handler by a jump leaves its signal mask in force. To have sigsetjmp() save the
+    // right one would cost a system call a copy.
+    ::pthread_sigmask(SIG_SETMASK, &static_cast<ucontext_t*>(context)->uc_sigmask, nullptr);
+    siglongjmp(*target, 1);
+  }
   // Not ours. A fault comes again and ends the process where it happened, a signal does not.
   ::signal(signal, SIG_DFL);
   if (sent) ::raise(signal);
@@ -47,14 +38,11 @@ void on_bus_error(int signal, siginfo_t* info, void*) {
 void install_fault_guard() {
   struct sigaction action {};
   action.sa_sigaction = &on_bus_error;
-  // SA_NODEFER: siglongjmp leaves the handler without restoring the mask, which would cost a system
-  // call a copy to save.
-  action.sa_flags = SA_SIGINFO | SA_NODEFER;
+  action.sa_flags = SA_SIGINFO;
   ::sigaction(SIGBUS, &action, nullptr);
 }
 
 std::size_t copy_guarded(std::byte* to, const std::byte* from, std::size_t size) {
-  const RaceOfPrograms expected;
   // Volatile, because it changes between sigsetjmp and siglongjmp.
   volatile std::size_t done = 0;
   sigjmp_buf here;
