@@ -138,6 +138,18 @@ TEST_P(HugeFile, OtherFilesAreMappedBesideIt) {
   EXPECT_EQ(events.drain().size(), 0u) << "it fell back";
 }
 
+/// Where the mapping of a part ends, pread goes on within the same call.
+TEST_P(HugeFile, AReadGoesOnWhereTheMappingEnds) {
+  if (!GetParam().mode.is_mapped()) return;
+  ASSERT_EQ(ftruncate(fd_.get(), 16 * kTebibyte - off_t{1 << 20}), 0);
+  EXPECT_EQ(read_at(0, 5), std::string(5, '\0'));
+  const auto edge = static_cast<off_t>(gauge(*mount_, "alignfs_mapped_bytes"));
+  ASSERT_LT(edge, 16 * kTebibyte - off_t{1 << 20}) << "it was to be mapped in part";
+  write_at(edge - 3000, pattern(6000, 1));
+  EXPECT_TRUE(same_bytes(read_at(edge - 3000, 6000), pattern(6000, 1)));
+  EXPECT_TRUE(same_bytes(read_at(edge, 3000), pattern(6000, 1).substr(3000)));
+}
+
 TEST_P(HugeFile, TheLastByteAFileCanHaveIsReached) {
   // Found on the backing itself: the largest size that truncate takes.
   off_t least = kTebibyte, most = std::numeric_limits<off_t>::max();
