@@ -69,7 +69,8 @@ class FioCell:
         if self._grows and os.path.exists(path):
             os.unlink(path)
         if outcome.returncode != 0:
-            raise Refused(f"{self.name}: {outcome.stderr.strip() or 'fio failed'}")
+            reason = outcome.stderr.strip().partition("\n")[0]
+            raise Refused(f"{self.name}: {reason or 'fio failed'}")
         text = outcome.stdout
         job = json.loads(text[text.index("{"):])["jobs"][0]
         requests = job["read"]["total_ios"] + job["write"]["total_ios"]

@@ -122,7 +122,7 @@ def peers(options):
             peer=True))
     if shutil.which("mergerfs"):
         found.append(Place("mergerfs", lambda disk, mountpoint: [
-            "mergerfs", "-f", "-o", "cache.files=off,category.create=ff", disk, mountpoint],
+            "mergerfs", "-f", "-o", "cache.files=off,category.create=ff,minfreespace=0", disk, mountpoint],
             peer=True))
     if options.passthrough_hp:
         found.append(Place("passthrough_hp", lambda disk, mountpoint: [
