@@ -101,7 +101,8 @@ def markdown(table):
 @contextlib.contextmanager
 def work_disk(options):
     if options.disk == "loop":
-        with places.loop_disk(4096, 3072) as directory:
+        with places.loop_disk(megabytes=3072,
+                              mkfs_options=("-E", "lazy_itable_init=0")) as directory:
             yield directory
         return
     directory = tempfile.mkdtemp(prefix="alignfs-bench-", dir=options.disk)
@@ -123,7 +124,7 @@ def main():
         sys.exit(f"bench: no cell is called {', '.join(sorted(unknown))}; there are: "
                  + ", ".join(cell.name for cell in cells.ALL))
     chosen = [cell for cell in cells.ALL if not wanted or cell.name in wanted]
-    places.begin()
+    places.own_mounts()
     with work_disk(options) as disk:
         results = measure(options, disk, chosen)
     table = summary(results)

@@ -1,23 +1,13 @@
 """Where a cell runs: the raw disk, a mount of alignfs, or one of another passthrough filesystem."""
 
 import contextlib
-import ctypes
 import os
 import shutil
 import subprocess
-import tempfile
-import time
+import sys
 
-_PATIENCE = 30  # seconds; for what normally takes milliseconds
-
-
-def begin():
-    """Keeps mounts to this process."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    new_mount_namespace, recursive, private = 0x20000, 1 << 14, 1 << 18
-    if (libc.unshare(new_mount_namespace) != 0
-            or libc.mount(b"none", b"/", None, recursive | private, None) != 0):
-        raise OSError(ctypes.get_errno(), "private mount namespace")
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "python"))
+from alignfs_testing import loop_disk, own_mounts, served  # noqa: E402,F401
 
 
 def version(program):
@@ -27,45 +17,6 @@ def version(program):
     answer = subprocess.run([program, "--version"], stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True)
     return answer.stdout.strip().splitlines()[0]
-
-
-def unmount(path):
-    for _ in range(500):
-        if subprocess.run(["umount", path], stderr=subprocess.DEVNULL).returncode == 0:
-            return
-        time.sleep(0.02)
-    subprocess.run(["umount", "--lazy", path], check=True)
-    raise RuntimeError(f"{path} stayed busy")
-
-
-@contextlib.contextmanager
-def directory():
-    path = tempfile.mkdtemp(prefix="alignfs-bench-")
-    try:
-        yield path
-    finally:
-        os.rmdir(path)
-
-
-@contextlib.contextmanager
-def loop_disk(sector, megabytes):
-    """A directory on an ext4 disk in memory with sectors of that size."""
-    with directory() as mountpoint, tempfile.NamedTemporaryFile(dir="/dev/shm") as image:
-        image.truncate(megabytes << 20)
-        device = subprocess.run(
-            ["losetup", "--sector-size", str(sector), "--find", "--show", image.name],
-            check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-        try:
-            subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0", device],
-                           check=True)
-            subprocess.run(["mount", device, mountpoint], check=True)
-        finally:
-            # In use it stays until it is unmounted, and goes then by itself.
-            subprocess.run(["losetup", "--detach", device], check=True)
-        try:
-            yield mountpoint
-        finally:
-            unmount(mountpoint)
 
 
 class Place:
@@ -82,25 +33,9 @@ class Place:
         if self._command is None:
             yield disk, None
             return
-        with directory() as mountpoint, tempfile.TemporaryFile() as log:
-            daemon = subprocess.Popen(self._command(disk, mountpoint), stdin=subprocess.DEVNULL,
-                                      stdout=log, stderr=log)
-            try:
-                end = time.monotonic() + _PATIENCE
-                while not os.path.ismount(mountpoint):
-                    if daemon.poll() is not None or time.monotonic() > end:
-                        log.seek(0)
-                        raise RuntimeError(f"{self.name} did not mount: {log.read().decode()}")
-                    time.sleep(0.005)
-                yield mountpoint, daemon.pid
-            finally:
-                if os.path.ismount(mountpoint):
-                    unmount(mountpoint)
-                try:
-                    daemon.wait(_PATIENCE)
-                except subprocess.TimeoutExpired:
-                    daemon.kill()
-                    daemon.wait()
+        with served(lambda mountpoint: self._command(disk, mountpoint),
+                    must_end_well=not self.peer) as place:
+            yield place
 
 
 RAW = Place("raw")

@@ -31,10 +31,6 @@ std::uint64_t memory_of(pid_t pid) {
   return total;
 }
 
-double gauge(const Mount& mount, const std::string& name) {
-  return Stats(mount.path()).samples().at(name);
-}
-
 struct Case {
   Mode mode;
   const char* filesystem;
@@ -57,11 +53,7 @@ class HugeFile : public MountTest, public ::testing::WithParamInterface<Case> {
   }
 
   std::string read_at(off_t offset, std::size_t length) const {
-    std::string bytes(length, '?');
-    const ssize_t got = pread(fd_.get(), bytes.data(), length, offset);
-    if (got < 0) return "errno " + std::to_string(errno);
-    bytes.resize(static_cast<std::size_t>(got));
-    return bytes;
+    return try_pread(fd_, offset, length);
   }
   void write_at(off_t offset, const std::string& bytes) const {
     EXPECT_EQ(pwrite(fd_.get(), bytes.data(), bytes.size(), offset),
@@ -134,7 +126,7 @@ TEST_P(HugeFile, OtherFilesAreMappedBesideIt) {
   const Fd other = open_file(*mount_ / "other", O_RDWR);
   char byte = 0;
   EXPECT_EQ(pread(other.get(), &byte, 1, 0), 1);
-  EXPECT_EQ(gauge(*mount_, "alignfs_mappings"), 2);
+  EXPECT_EQ(Stats(mount_->path()).gauge("alignfs_mappings"), 2);
   EXPECT_EQ(events.drain().size(), 0u) << "it fell back";
 }
 
@@ -143,7 +135,7 @@ TEST_P(HugeFile, AReadGoesOnWhereTheMappingEnds) {
   if (!GetParam().mode.is_mapped()) return;
   ASSERT_EQ(ftruncate(fd_.get(), 16 * kTebibyte - off_t{1 << 20}), 0);
   EXPECT_EQ(read_at(0, 5), std::string(5, '\0'));
-  const auto edge = static_cast<off_t>(gauge(*mount_, "alignfs_mapped_bytes"));
+  const auto edge = static_cast<off_t>(Stats(mount_->path()).gauge("alignfs_mapped_bytes"));
   ASSERT_LT(edge, 16 * kTebibyte - off_t{1 << 20}) << "it was to be mapped in part";
   write_at(edge - 3000, pattern(6000, 1));
   EXPECT_TRUE(same_bytes(read_at(edge - 3000, 6000), pattern(6000, 1)));

@@ -46,10 +46,6 @@ bool eventually(const std::function<bool()>& condition) {
   return true;
 }
 
-double gauge(const Mount& mount, const std::string& name) {
-  return Stats(mount.path()).samples().at(name);
-}
-
 /// As many descriptors as there are to be had, up to `wanted`, for this process and those it
 /// starts.
 class ManyDescriptors {
@@ -108,10 +104,10 @@ TEST_P(OpenFiles, TenThousandAreOpenAtOnce) {
                static_cast<ssize_t>(name(i).size());
       wrong += pread(open[i].get(), bytes, sizeof bytes, 0) != 200 ||
                std::string(bytes, 200) != content(i).replace(100, name(i).size(), name(i));
-      if (i % 1000 == 0) most = std::max(most, gauge(mount, "alignfs_mappings"));
+      if (i % 1000 == 0) most = std::max(most, Stats(mount.path()).gauge("alignfs_mappings"));
     }
     EXPECT_EQ(wrong, 0u);
-    most = std::max(most, gauge(mount, "alignfs_mappings"));
+    most = std::max(most, Stats(mount.path()).gauge("alignfs_mappings"));
     EXPECT_EQ(most, GetParam().is_mapped() ? kMappings : 0);
   }
   for (unsigned i = 0; i < files; ++i) {
@@ -121,8 +117,8 @@ TEST_P(OpenFiles, TenThousandAreOpenAtOnce) {
   }
   EXPECT_TRUE(eventually([&] { return descriptors_of(mount.pid()) <= before; }))
       << descriptors_of(mount.pid()) << " descriptors, at first " << before;
-  EXPECT_EQ(gauge(mount, "alignfs_mappings"), 0);
-  EXPECT_EQ(gauge(mount, "alignfs_mapped_bytes"), 0);
+  EXPECT_EQ(Stats(mount.path()).gauge("alignfs_mappings"), 0);
+  EXPECT_EQ(Stats(mount.path()).gauge("alignfs_mapped_bytes"), 0);
   if (!GetParam().is_mapped()) return;
 
   const Stats stats(mount.path());
@@ -135,7 +131,7 @@ TEST_P(OpenFiles, TenThousandAreOpenAtOnce) {
   const Fd again = open_file(mount / name(files - 1), O_RDWR);
   char byte = 0;
   EXPECT_EQ(pread(again.get(), &byte, 1, 0), 1);
-  EXPECT_EQ(gauge(mount, "alignfs_mappings"), 1);
+  EXPECT_EQ(Stats(mount.path()).gauge("alignfs_mappings"), 1);
 }
 
 class Growth : public MountTest, public ::testing::WithParamInterface<Mode> {};
@@ -198,7 +194,7 @@ TEST_F(MappedGrowth, TwoGibibytesInSmallStepsAreMappedAFewTimes) {
     if (step % 512 != 0) continue;
     // The newest bytes are read, and every mapping of another length is seen.
     ASSERT_TRUE(read_step(step));
-    lengths.insert(gauge(mount, "alignfs_mapped_bytes"));
+    lengths.insert(Stats(mount.path()).gauge("alignfs_mapped_bytes"));
   }
   EXPECT_EQ(reader.finish(), "");
   EXPECT_GE(lengths.size(), 5u) << "it was to be mapped while it grew";

@@ -2,10 +2,7 @@
 // sectors.
 
 #include <fcntl.h>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,10 +10,10 @@
 #include <cerrno>
 #include <ctime>
 #include <memory>
-#include <new>
 #include <system_error>
 #include <thread>
 
+#include "mount/support/extents.h"
 #include "mount/support/fixture.h"
 #include "mount/support/modes.h"
 #include "mount/support/overlay.h"
@@ -26,14 +23,6 @@ namespace alignfs::test {
 namespace {
 
 constexpr std::size_t kPage = 4096;
-
-std::string try_pread(const Fd& fd, std::size_t offset, std::size_t length) {
-  std::string bytes(length, '\0');
-  const ssize_t got = pread(fd.get(), bytes.data(), length, off_t(offset));
-  if (got < 0) return "errno " + std::to_string(errno);
-  bytes.resize(std::size_t(got));
-  return bytes;
-}
 
 class MappedBackings : public MountTest {};
 
@@ -131,17 +120,8 @@ class ImageDisk {
 
 /// The page of the disk that holds the page `page` of the file.
 std::uint64_t page_on_disk(const std::string& path, std::uint64_t page) {
-  alignas(fiemap) char storage[sizeof(fiemap) + sizeof(fiemap_extent)] = {};
-  auto* const map = new (storage) fiemap{};
-  map->fm_start = page * kPage;
-  map->fm_length = kPage;
-  map->fm_flags = FIEMAP_FLAG_SYNC;
-  map->fm_extent_count = 1;
-  const Fd file = open_file(path, O_RDONLY);
-  if (ioctl(file.get(), FS_IOC_FIEMAP, map) != 0 || map->fm_mapped_extents != 1) {
-    throw std::system_error(errno, std::generic_category(), "fiemap");
-  }
-  const fiemap_extent& extent = map->fm_extents[0];
+  // It was written out by write_file().
+  const fiemap_extent extent = extents_of(path, page * kPage, kPage).at(0);
   return (extent.fe_physical + (page * kPage - extent.fe_logical)) / kPage;
 }
 
@@ -175,7 +155,7 @@ TEST_F(MappedBackings, ABadSectorIsAnErrorForThatReadAlone) {
       EXPECT_TRUE(same_bytes(try_pread(fd, 21 * kPage, 100 * kPage), content.substr(21 * kPage)));
     }
     EXPECT_TRUE(same_bytes(read_file(mount / "other"), content));
-    EXPECT_EQ(Stats(mount.path()).samples().at("alignfs_mappings"), 1) << "it was to be mapped";
+    EXPECT_EQ(Stats(mount.path()).gauge("alignfs_mappings"), 1) << "it was to be mapped";
   }
   EXPECT_EQ(kill(mount.pid(), 0), 0) << "the daemon is gone";
 }

@@ -1,9 +1,6 @@
 // What fsync and its kin acknowledge is on the disk: the bytes, and a flush of the disk's cache.
 
 #include <fcntl.h>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -12,9 +9,9 @@
 #include <cerrno>
 #include <functional>
 #include <memory>
-#include <new>
 #include <system_error>
 
+#include "mount/support/extents.h"
 #include "mount/support/fixture.h"
 #include "mount/support/modes.h"
 
@@ -27,20 +24,9 @@ constexpr std::size_t kSize = 64 << 10;
 /// file has no block on the disk. The range must be aligned to 4096.
 std::string on_disk(const LoopDisk& disk, const std::string& path, std::uint64_t offset,
                     std::size_t length) {
-  constexpr unsigned kExtents = 64;
-  alignas(fiemap) char storage[sizeof(fiemap) + kExtents * sizeof(fiemap_extent)] = {};
-  auto* const map = new (storage) fiemap{};
-  map->fm_start = offset;
-  map->fm_length = length;
-  map->fm_extent_count = kExtents;
-  const Fd file = open_file(path, O_RDONLY);
-  if (ioctl(file.get(), FS_IOC_FIEMAP, map) != 0) {
-    throw std::system_error(errno, std::generic_category(), "fiemap");
-  }
   const Fd device = open_file("/dev/" + disk.device(), O_RDONLY | O_DIRECT);
   std::string bytes(length, '?');
-  for (unsigned i = 0; i < map->fm_mapped_extents; ++i) {
-    const fiemap_extent& extent = map->fm_extents[i];
+  for (const fiemap_extent& extent : extents_of(path, offset, length)) {
     if ((extent.fe_flags & (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_UNWRITTEN)) != 0) continue;
     const auto begin = std::max<std::uint64_t>(extent.fe_logical, offset);
     const auto end = std::min<std::uint64_t>(extent.fe_logical + extent.fe_length, offset + length);

@@ -25,6 +25,11 @@ def begin():
     """Called first: checks what the script needs and keeps its mounts to itself."""
     _needs(os.geteuid() == 0, "needs root: mounts and loop devices")
     _needs("ALIGNFS_BIN" in os.environ, "set ALIGNFS_BIN to the alignfs program to be tested")
+    own_mounts()
+
+
+def own_mounts():
+    """Keeps mounts to this process."""
     libc = ctypes.CDLL(None, use_errno=True)
     new_mount_namespace, recursive, private = 0x20000, 1 << 14, 1 << 18
     if (libc.unshare(new_mount_namespace) != 0
@@ -66,7 +71,7 @@ def _directory(parent=None):
 
 
 @contextlib.contextmanager
-def loop_disk(sector=4096, filesystem="ext4", megabytes=384):
+def loop_disk(sector=4096, filesystem="ext4", megabytes=384, mkfs_options=()):
     """A directory on a disk with real sectors of that size."""
     with _directory() as mountpoint:
         with _directory("/dev/shm") as storage:
@@ -78,7 +83,8 @@ def loop_disk(sector=4096, filesystem="ext4", megabytes=384):
                 check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
             try:
                 force = "-F" if filesystem == "ext4" else "-f"
-                subprocess.run(["mkfs." + filesystem, "-q", force, device], check=True)
+                subprocess.run(["mkfs." + filesystem, "-q", force, *mkfs_options, device],
+                               check=True)
                 subprocess.run(["mount", device, mountpoint], check=True)
             finally:
                 # In use it stays until it is unmounted, and goes then by itself.
@@ -92,15 +98,24 @@ def loop_disk(sector=4096, filesystem="ext4", megabytes=384):
 @contextlib.contextmanager
 def alignfs(source, options=""):
     """The mountpoint of an alignfs mount of `source`, whose daemon must end well."""
+    command = [os.environ["ALIGNFS_BIN"], "-f"]
+    command += ["-o", options] if options else []
+    with served(lambda mountpoint: command + [source, mountpoint]) as (mountpoint, _):
+        yield mountpoint
+
+
+@contextlib.contextmanager
+def served(command_for, must_end_well=True):
+    """A mountpoint, and the pid of the daemon in the foreground that `command_for(mountpoint)`
+    starts for it."""
     with _directory() as mountpoint:
-        command = [os.environ["ALIGNFS_BIN"], "-f"]
-        command += ["-o", options] if options else []
+        command = command_for(mountpoint)
+        name = os.path.basename(command[0])
         with tempfile.TemporaryFile() as log:
-            daemon = subprocess.Popen(command + [source, mountpoint], stdin=subprocess.DEVNULL,
-                                      stdout=log, stderr=log)
+            daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             try:
-                _wait_until_mounted(mountpoint, daemon)
-                yield mountpoint
+                _wait_until_mounted(mountpoint, daemon, name)
+                yield mountpoint, daemon.pid
             finally:
                 if os.path.ismount(mountpoint):
                     _unmount(mountpoint)
@@ -109,16 +124,16 @@ def alignfs(source, options=""):
                 except subprocess.TimeoutExpired:
                     daemon.kill()
                     status = daemon.wait()
-                if status != 0:
+                if status != 0 and must_end_well:
                     log.seek(0)
-                    raise AssertionError(f"alignfs ended with {status}: {log.read().decode()}")
+                    raise AssertionError(f"{name} ended with {status}: {log.read().decode()}")
 
 
-def _wait_until_mounted(mountpoint, daemon):
+def _wait_until_mounted(mountpoint, daemon, name):
     end = time.monotonic() + _PATIENCE
     while not os.path.ismount(mountpoint):
-        check(daemon.poll() is None, "alignfs ended instead of mounting")
-        check(time.monotonic() < end, "alignfs did not mount in time")
+        check(daemon.poll() is None, f"{name} ended instead of mounting")
+        check(time.monotonic() < end, f"{name} did not mount in time")
         time.sleep(0.005)
 
 

@@ -9,14 +9,4 @@ here=$(dirname "${BASH_SOURCE[0]}")
 . "$here/lib/mounts.sh"
 /usr/bin/python3 -c "import sqlite3" 2>/dev/null || skip "needs Python's sqlite3 (python3)"
 
-make_disk
-for mode in "${lenient_modes[@]}"; do
-  started=$SECONDS
-  mkdir "$work/disk/$mode" "$work/truth"
-  mount_alignfs "$mode"
-  /usr/bin/python3 "$here/lib/sqlite_work.py" work "$work/mount/$mode" "$work/truth"
-  unmount_alignfs
-  /usr/bin/python3 "$here/lib/sqlite_work.py" check "$work/disk/$mode" "$work/truth"
-  rm -r "$work/truth" "$work/disk/$mode"
-  echo "ok  $mode $((SECONDS - started))s"
-done
+work_in_every_mode "$here/lib/sqlite_work.py"

@@ -36,7 +36,7 @@ enum class Operation : std::uint8_t {
 };
 
 /// How a request ended. `bounced` and `split` are successes that needed more than was asked for,
-/// `fallback` one that took another way than the mode's (mapped: by pread or pwrite).
+/// `fallback` one that took another way than the mode's (mapped: reads by pread).
 enum class Outcome : std::uint8_t { ok, bounced, split, fallback, rejected, error, kCount };
 
 const char* name_of(Operation operation);

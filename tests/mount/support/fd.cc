@@ -51,6 +51,14 @@ void write_file(const std::string& path, const std::string& content) {
   if (fd.close() != 0) fail("close " + path);
 }
 
+std::string try_pread(const Fd& fd, off_t offset, std::size_t length) {
+  std::string bytes(length, '\0');
+  const ssize_t got = ::pread(fd.get(), bytes.data(), length, offset);
+  if (got < 0) return "errno " + std::to_string(errno);
+  bytes.resize(static_cast<std::size_t>(got));
+  return bytes;
+}
+
 std::int64_t size_of(const std::string& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0) fail("stat " + path);

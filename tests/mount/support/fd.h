@@ -43,6 +43,9 @@ std::string read_file(const std::string& path);
 /// Throws on failure.
 void write_file(const std::string& path, const std::string& content);
 
+/// What pread() gave: its bytes, or "errno N".
+std::string try_pread(const Fd& fd, off_t offset, std::size_t length);
+
 /// Size by stat(); throws on failure.
 std::int64_t size_of(const std::string& path);
 

@@ -46,6 +46,8 @@ class Stats {
   /// The same for one outcome.
   double value(const std::string& metric, const std::string& operation,
                const std::string& outcome) const;
+  /// A sample without labels; throws where there is none.
+  double gauge(const std::string& name) const { return samples_.at(name); }
   const std::map<std::string, double>& samples() const { return samples_; }
 
  private:

@@ -65,6 +65,23 @@ mount_alignfs() {  # OPTIONS
   return 1
 }
 
+# On a new disk, in each mode: lets SCRIPT work on the mount, and then check on the backing what its
+# notes say must be there.
+work_in_every_mode() {  # SCRIPT
+  local mode started
+  make_disk
+  for mode in "${lenient_modes[@]}"; do
+    started=$SECONDS
+    mkdir "$work/disk/$mode" "$work/truth"
+    mount_alignfs "$mode"
+    /usr/bin/python3 "$1" work "$work/mount/$mode" "$work/truth"
+    unmount_alignfs
+    /usr/bin/python3 "$1" check "$work/disk/$mode" "$work/truth"
+    rm -r "$work/truth" "$work/disk/$mode"
+    echo "ok  $mode $((SECONDS - started))s"
+  done
+}
+
 unmount_alignfs() {
   umount "$work/mount"
   local status=0
