@@ -8,6 +8,8 @@ set -euo pipefail
 need_program fio
 
 jobs_done=0
+# Blocks that overlap must not be in flight at once: which of two concurrent writes stays is
+# nobody's promise, and fio expects the one that it submitted last.
 job() {  # NAME ENGINE OPTION...
   local name=$1 engine=$2 started=$SECONDS
   shift 2
@@ -15,7 +17,7 @@ job() {  # NAME ENGINE OPTION...
   [[ $engine == psync ]] && depth=1
   if ! fio --name="$name" --directory="$work/mount" --ioengine="$engine" --iodepth=$depth \
       --size=4M --verify=crc32c --verify_fatal=1 --verify_dump=0 --verify_state_save=0 \
-      --do_verify=1 --direct=1 \
+      --do_verify=1 --direct=1 --serialize_overlap=1 \
       --randseed=4096 --fallocate=none --group_reporting "$@" >"$work/fio.out" 2>&1; then
     echo "FAILED  $name $engine $*"
     cat "$work/fio.out"
