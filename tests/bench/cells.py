@@ -96,6 +96,8 @@ class MetaCell:
         before = cpu_seconds(daemon) if daemon else 0
         try:
             files, elapsed = self._walk(top)
+        except (OSError, subprocess.CalledProcessError) as reason:
+            raise Refused(f"{self.name}: {reason}") from reason
         finally:
             shutil.rmtree(top, ignore_errors=True)
         # What the walking program spends is the same everywhere, and left out.
