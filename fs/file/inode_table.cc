@@ -16,6 +16,11 @@ union HandleBuffer {
 
 }  // namespace
 
+UniqueFd PathFd::take() {
+  if (owned_) return std::move(owned_);
+  return UniqueFd(::fcntl(fd_, F_DUPFD_CLOEXEC, 0));
+}
+
 Result<std::unique_ptr<InodeTable>> InodeTable::create(UniqueFd source, std::size_t directory_fds) {
   std::unique_ptr<InodeTable> table(new InodeTable(std::move(source), directory_fds));
   const int fd = table->source_.get();
@@ -74,9 +79,7 @@ Result<Inode*> InodeTable::look_up(const Inode& directory, const char* name,
 }
 
 Result<Inode*> InodeTable::adopt(int fd, struct stat* attributes) {
-  UniqueFd path_fd(::open(ProcPath(fd).c_str(), O_PATH | O_CLOEXEC));
-  if (!path_fd) return last_error("open a new file by descriptor");
-  return insert(fd, std::move(path_fd), attributes);
+  return insert(fd, {}, attributes);
 }
 
 Result<Inode*> InodeTable::insert(int fd, UniqueFd path_fd, struct stat* attributes) {
@@ -84,7 +87,11 @@ Result<Inode*> InodeTable::insert(int fd, UniqueFd path_fd, struct stat* attribu
   const FileId id{attributes->st_dev, attributes->st_ino};
   if (id == root_->id_) return root_.get();
   bool reachable = false;
-  auto handle = handle_of(path_fd.get(), &reachable);
+  auto handle = handle_of(fd, &reachable);
+  if (!path_fd && !reachable) {
+    path_fd.reset(::open(ProcPath(fd).c_str(), O_PATH | O_CLOEXEC));
+    if (!path_fd) return last_error("open a new file by descriptor");
+  }
 
   const std::lock_guard guard(mutex_);
   auto& slot = inodes_[id];
@@ -143,9 +150,9 @@ Result<std::shared_ptr<OpenInode>> InodeTable::open_state(Inode& inode) {
     const std::lock_guard guard(mutex_);
     if (auto open = inode.open_.lock()) return open;
   }
-  const auto path = path_of(inode);
+  auto path = path_of(inode);
   if (!path) return path.error();
-  UniqueFd anchor(::fcntl(path->get(), F_DUPFD_CLOEXEC, 0));
+  UniqueFd anchor = path->take();
   if (!anchor) return last_error("duplicate a descriptor");
   auto made = std::make_shared<OpenInode>(std::move(anchor));
 

@@ -1,8 +1,6 @@
 #include "alignfs/file/mapped_inode.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/vfs.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -10,18 +8,9 @@
 
 #include "alignfs/base/proc_path.h"
 #include "alignfs/base/unique_fd.h"
+#include "alignfs/io/filesystem_kind.h"
 
 namespace alignfs {
-
-bool maps_as_it_reads(int fd) {
-  constexpr unsigned kF2fs = 0xf2f52010;      // F2FS_SUPER_MAGIC
-  constexpr unsigned kBcachefs = 0xca451a4e;  // BCACHEFS_SUPER_MAGIC
-  constexpr unsigned kKnown[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, kF2fs,
-                                 kBcachefs};
-  struct statfs figures {};
-  return ::fstatfs(fd, &figures) == 0 && std::find(std::begin(kKnown), std::end(kKnown),
-                                                   unsigned(figures.f_type)) != std::end(kKnown);
-}
 
 bool is_mapping_limit(int error) { return error == ENFILE || error == ENOMEM || error == EAGAIN; }
 
@@ -34,7 +23,7 @@ Result<std::shared_ptr<const Mapping>> MappedInode::map_anew(Mapper& mapper, int
   // leases after the writer has gone.
   const UniqueFd fd(::open(ProcPath(anchor).c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return last_error("open a file to map it");
-  if (!maps_as_it_reads(fd.get())) return Error{ENODEV, "map a file of this filesystem"};
+  if (!is_local_disk_filesystem(fd.get())) return Error{ENODEV, "map a file of this filesystem"};
   return mapper.map(fd.get(), size, least);
 }
 

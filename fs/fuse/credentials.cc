@@ -35,7 +35,7 @@ void give_thread_its_own_umask() {
 }
 
 CallerCredentials::CallerCredentials(uid_t uid, gid_t gid, mode_t mask)
-    : switched_(::geteuid() == 0 && (uid != 0 || gid != 0)) {
+    : switched_((uid != 0 || gid != 0) && ::geteuid() == 0) {
   ::umask(mask);
   if (!switched_) return;
   ::setfsgid(gid);

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "alignfs/fuse/operations.h"
+#include "alignfs/io/filesystem_kind.h"
 #include "alignfs/io/probe.h"
 
 namespace alignfs {
@@ -78,7 +79,7 @@ Result<std::string> mapped_mode_text(Filesystem& filesystem, const Inode& inode)
   if (is_mapping_limit(error)) {
     return std::string("mapped, in part: as much is mapped as may be at one time");
   }
-  return std::string(error == 0 && maps_as_it_reads(path->get())
+  return std::string(error == 0 && is_local_disk_filesystem(path->get())
                          ? "mapped"
                          : "buffered: files like this one are not mapped");
 }

@@ -2,6 +2,8 @@
 
 #include "alignfs/file/mapped_inode.h"
 
+#include "alignfs/io/filesystem_kind.h"
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -86,8 +88,8 @@ TEST_F(MappedInodeTest, WhatCannotBeMappedIsTriedOnceAndToldOnce) {
   const TmpfsDir memory;
   write_file(memory.path() + "/file", "0123456789");
   const Fd other = open_file(memory.path() + "/file", O_PATH);
-  EXPECT_FALSE(maps_as_it_reads(other.get()));
-  EXPECT_TRUE(maps_as_it_reads(anchor_.get()));
+  EXPECT_FALSE(is_local_disk_filesystem(other.get()));
+  EXPECT_TRUE(is_local_disk_filesystem(anchor_.get()));
   EXPECT_EQ(inode_.mapping(mapper_, other.get(), 10, &error_), nullptr);
   EXPECT_EQ(error_, ENODEV);
   EXPECT_EQ(mapping(10), nullptr) << "it could be, but is not tried again";

@@ -43,6 +43,8 @@ class PathFd {
       : fd_(keeper->anchor.get()), keeper_(std::move(keeper)) {}
   explicit PathFd(UniqueFd owned) : fd_(owned.get()), owned_(std::move(owned)) {}
   int get() const { return fd_; }
+  /// Its own descriptor, or a copy of the borrowed one; empty with errno if there can be none.
+  UniqueFd take();
 
  private:
   int fd_;
@@ -89,7 +91,8 @@ class InodeTable {
   /// is filled on success.
   Result<Inode*> look_up(const Inode& directory, const char* name, struct stat* attributes);
 
-  /// Counts one lookup of the inode open at `fd` (any kind of descriptor, not consumed).
+  /// Counts one lookup of the inode open at `fd` (any kind of descriptor, not consumed; the inode
+  /// is no directory).
   Result<Inode*> adopt(int fd, struct stat* attributes);
 
   /// Takes back `count` lookups; the inode is gone when none is left.

@@ -35,12 +35,6 @@ class MappedInode {
   std::atomic<std::int64_t> accessed_{0};
 };
 
-/// True if the file or directory at `fd` (O_PATH will do) is on a filesystem where a mapping always
-/// shows what read(2) would, and reading it changes nothing. Not so on tmpfs, where reading a hole
-/// by a mapping fills it; on overlay, where the mapping stays with the lower file after a copy-up;
-/// and over a network or FUSE, where only read(2) asks whether the pages are still good.
-bool maps_as_it_reads(int fd);
-
 /// True if `error` of a mapping is want of room, which passes.
 bool is_mapping_limit(int error);
 
