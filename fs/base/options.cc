@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint32_t kMaxAlign = 64 * 1024;
 constexpr unsigned kMaxThreads = 256;
+constexpr unsigned kMaxPoll = 1000;
 constexpr std::size_t kMaxEvents = 1 << 20;
 
 struct Parser {
@@ -131,6 +132,19 @@ const std::vector<Spec>& specs() {
         {"passthrough", "",
          [](Parser& parser, std::string_view) { return parser.options.passthrough = true; }},
         {"dsync", "", [](Parser& parser, std::string_view) { return parser.options.dsync = true; }},
+        {"engine", "auto, uring or threads",
+         [](Parser& parser, std::string_view value) {
+           return set_word<Options::Engine>(parser.options.engine, value,
+                                            {{"auto", Options::Engine::automatic},
+                                             {"uring", Options::Engine::uring},
+                                             {"threads", Options::Engine::threads}});
+         }},
+        {"poll", "microseconds from 0 to 1000",
+         [](Parser& parser, std::string_view value) {
+           const auto number = parse_number<unsigned>(value, 0, kMaxPoll);
+           if (number) parser.options.poll = std::chrono::microseconds(*number);
+           return number.has_value();
+         }},
         {"threads", "auto or a number from 1 to 256",
          [](Parser& parser, std::string_view value) {
            parser.options.threads.reset();
@@ -243,6 +257,9 @@ std::vector<std::string> split(const std::string& list) {
 bool is_direct(const MountOptions& options) { return options.mode == MountOptions::Mode::direct; }
 bool is_mapped(const MountOptions& options) { return options.mode == MountOptions::Mode::mapped; }
 bool is_not_direct(const MountOptions& options) { return !is_direct(options); }
+bool may_poll(const MountOptions& options) {
+  return options.engine != MountOptions::Engine::threads;
+}
 bool is_strict(const MountOptions& options) {
   return is_direct(options) && options.unaligned == MountOptions::Unaligned::reject;
 }
@@ -262,6 +279,7 @@ constexpr Use kUses[] = {
     {"map_advice", is_mapped, "mode=mapped"},
     {"map_populate", is_mapped, "mode=mapped"},
     {"passthrough", is_not_direct, "mode=mapped or mode=buffered"},
+    {"poll", may_poll, "engine=auto or engine=uring"},
 };
 
 const Use* find_use(std::string_view option) {
@@ -307,6 +325,7 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
   static constexpr const char* kUnaligned[] = {"bounce", "split", "reject"};
   static constexpr const char* kEnforce[] = {"all", "odirect"};
   static constexpr const char* kMode[] = {"direct", "mapped", "buffered"};
+  static constexpr const char* kEngine[] = {"auto", "uring", "threads"};
   static constexpr const char* kAdvice[] = {"normal", "sequential", "random", "willneed"};
   std::vector<std::pair<std::string, std::string>> list = {
       {"mode", kMode[int(options.mode)]},
@@ -319,6 +338,8 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
       {"map_populate", on_off(options.map_populate)},
       {"passthrough", on_off(options.passthrough)},
       {"dsync", on_off(options.dsync)},
+      {"engine", kEngine[int(options.engine)]},
+      {"poll", std::to_string(options.poll.count())},
       {"threads", options.threads ? std::to_string(*options.threads) : "auto"},
       {"events", std::to_string(options.events)},
       {"control", on_off(options.control)},

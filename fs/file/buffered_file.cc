@@ -9,19 +9,20 @@ Result<std::unique_ptr<File>> BufferedFile::open(const FileServices& services, I
   return std::unique_ptr<File>(new BufferedFile(services, inode, std::move(shared), std::move(fd)));
 }
 
-Result<File::ReadData> BufferedFile::read(const IoRequest& request) {
-  ReadData data{services_.buffers.acquire(), {}};
+Task<Result<File::ReadData>> BufferedFile::read(IoRequest request) {
+  ReadData data;
+  data.lease = co_await services_.buffers_for(request.length).lease();
   const auto filled = fill(request, {data.lease.data(), request.length});
   Counters::Cell traffic{.requests = 1};
   if (!filled) {
     services_.counters.add(Operation::read, Outcome::error, traffic);
-    return filled.error();
+    co_return filled.error();
   }
   data.bytes = {data.lease.data(), filled->bytes};
   traffic.bytes = traffic.backing_read = filled->bytes;
   services_.counters.add(Operation::read, filled->fell_back ? Outcome::fallback : Outcome::ok,
                          traffic);
-  return data;
+  co_return data;
 }
 
 Task<Result<std::size_t>> BufferedFile::write(IoRequest request, std::span<const std::byte> data) {

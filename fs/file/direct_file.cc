@@ -58,17 +58,23 @@ Status DirectFile::judge(const IoRequest& request, Direction direction) {
   return Error{EINVAL, "misaligned request"};
 }
 
-Result<File::ReadData> DirectFile::read(const IoRequest& request) {
+bool DirectFile::leaves_thread(Direction direction, std::uint64_t offset,
+                               std::uint64_t length) const {
+  const auto block = direction == Direction::read ? geometry_.read_block : geometry_.write_block;
+  return !mode_.reject && is_aligned(offset | length, block) && offset + length <= kMaxOffset;
+}
+
+Task<Result<File::ReadData>> DirectFile::read(IoRequest request) {
   Counters::Cell traffic{.requests = 1};
   if (const auto verdict = judge(request, Direction::read); !verdict) {
     services_.counters.add(Operation::read, Outcome::rejected, traffic);
-    return verdict.error();
+    co_return verdict.error();
   }
   auto plan = plan_read(request.offset, request.length, geometry_);
   if (plan.widened()) {
     // A request that is unaligned only where the file has ended is one that the backing accepts.
     const auto now = attributes();
-    if (!now) return now.error();
+    if (!now) co_return now.error();
     plan = plan_read(request.offset,
                      clip_to_end_of_file(request.offset, request.length,
                                          std::uint64_t(now->st_size), geometry_.read_block),
@@ -82,12 +88,14 @@ Result<File::ReadData> DirectFile::read(const IoRequest& request) {
     if (sibling() >= 0) source = sibling();
     block = 1;
   }
-  ReadData data{services_.buffers.acquire(), {}};
+  const auto length = plan.window.length();
+  ReadData data;
+  data.lease = co_await services_.buffers_for(length).lease();
   const auto got =
-      read_fully(source, {data.lease.data(), plan.window.length()}, plan.window.begin, block);
+      co_await FullTransfer::read(source, {data.lease.data(), length}, plan.window.begin, block);
   if (!got) {
     services_.counters.add(Operation::read, Outcome::error, traffic);
-    return got.error();
+    co_return got.error();
   }
   data.bytes = {data.lease.data() + plan.head, plan.valid(*got)};
   traffic.bytes = data.bytes.size();
@@ -98,7 +106,7 @@ Result<File::ReadData> DirectFile::read(const IoRequest& request) {
     services_.observer.adapted(Action::bounced, fragment_of(request, Direction::read),
                                rules_for(geometry_, Direction::read, mode_.vector));
   }
-  return data;
+  co_return data;
 }
 
 int DirectFile::sibling() {

@@ -33,6 +33,8 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
   RangeLock::Hold hold(shared_->lock, need.range, need.exclusive);
   co_await hold;
 
+  if (!need.exclusive && !request.append) co_return co_await write_aligned(request, data);
+
   const auto now = attributes();
   if (!now) co_return now.error();
   const auto end = std::uint64_t(now->st_size);
@@ -63,6 +65,22 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
   co_return written;
 }
 
+Task<Result<std::size_t>> DirectFile::write_aligned(const IoRequest& request,
+                                                    std::span<const std::byte> data) {
+  BufferPool::Lease lease;
+  if (!is_aligned(reinterpret_cast<std::uintptr_t>(data.data()), memory_boundary_)) {
+    lease = co_await services_.buffers_for(data.size()).lease();
+    std::memcpy(lease.data(), data.data(), data.size());
+    data = {lease.data(), data.size()};
+  }
+  const auto written = co_await FullTransfer::write(fd(), data, request.offset,
+                                                    geometry_.write_block, request.durability);
+  Counters::Cell traffic{.requests = 1};
+  if (written) traffic.bytes = traffic.backing_write = *written;
+  services_.counters.add(Operation::write, written ? Outcome::ok : Outcome::error, traffic);
+  co_return written;
+}
+
 Result<std::size_t> DirectFile::carry_out(const WritePlan& plan, const WriteStep& whole) {
   std::size_t done = 0;
   for (const auto& fragment : plan.fragments()) {
@@ -89,7 +107,7 @@ Result<std::size_t> DirectFile::write_direct(const WriteStep& step) {
   auto data = step.data;
   BufferPool::Lease lease;
   if (!is_aligned(reinterpret_cast<std::uintptr_t>(data.data()), memory_boundary_)) {
-    lease = services_.buffers.acquire();
+    lease = services_.buffers_for(data.size()).acquire();
     std::memcpy(lease.data(), data.data(), data.size());
     data = {lease.data(), data.size()};
   }
@@ -129,7 +147,7 @@ bool DirectFile::ragged_blocks_cached(const WriteStep& step, Range window) const
 Result<std::size_t> DirectFile::read_modify_write(const WriteStep& step) {
   const Range window = widen(step.range, geometry_.write_block);
   const std::uint64_t head = step.range.begin - window.begin;
-  const auto lease = services_.buffers.acquire();
+  const auto lease = services_.buffers_for(window.length()).acquire();
   if (!read_ragged_blocks(step, window, lease.data())) return write_buffered(step);
   // Somebody maps these blocks, or wrote them through the page cache: a store to them since they
   // were read would be undone. Only the bytes of the request may be touched then.

@@ -57,7 +57,7 @@ Task<Result<std::size_t>> copy_range(File& from, std::uint64_t from_offset, File
                       .requester = {},
                       .internal = true};
     {
-      const auto piece = from.read(request);
+      const auto piece = co_await from.read(request);
       if (!piece && done == 0) co_return piece.error();
       if (!piece || piece->bytes.empty()) break;
       std::memcpy(buffer.data(), piece->bytes.data(), piece->bytes.size());

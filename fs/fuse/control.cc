@@ -34,6 +34,7 @@ struct Control::Handle {
   fuse_ino_t node = 0;
   std::string text;
   std::uint64_t next_seq = 1;
+  bool polled = false;
   fuse_pollhandle* poll = nullptr;
 
   ~Handle() {
@@ -204,6 +205,7 @@ void Control::poll(fuse_req_t request, fuse_ino_t node, fuse_file_info* info,
   const std::lock_guard guard(mutex_);
   if (node == kEvents) {
     auto& handle = *reinterpret_cast<Handle*>(info->fh);
+    handle.polled = true;
     if (handle.text.empty() && handle.next_seq >= filesystem_.reporter.ring().next_seq()) ready = 0;
     if (poll_handle != nullptr) {
       if (handle.poll != nullptr) fuse_pollhandle_destroy(handle.poll);
@@ -212,6 +214,12 @@ void Control::poll(fuse_req_t request, fuse_ino_t node, fuse_file_info* info,
   }
   if (poll_handle != nullptr) fuse_pollhandle_destroy(poll_handle);
   fuse_reply_poll(request, ready);
+}
+
+bool Control::is_polled() {
+  const std::lock_guard guard(mutex_);
+  return std::any_of(handles_.begin(), handles_.end(),
+                     [](const auto& handle) { return handle->polled; });
 }
 
 void Control::release(fuse_req_t request, fuse_file_info* info) {
@@ -302,7 +310,9 @@ std::string Control::options_text() const {
   } else {
     text += "direct_io=unknown\n";
   }
-  text += fmt::format("max_request={}\n", filesystem_.features.max_request);
+  text += fmt::format("max_request={}\nmax_read={}\n", filesystem_.features.max_request,
+                      filesystem_.features.max_read);
+  text += fmt::format("engine.effective={}\n", filesystem_.uses_io_uring ? "uring" : "threads");
   text += fmt::format("shared_mmap={}\n", filesystem_.features.passthrough      ? "backing"
                                           : filesystem_.features.direct_io_mmap ? "page_cache"
                                                                                 : "off");

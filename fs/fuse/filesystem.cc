@@ -14,18 +14,38 @@
 #include "alignfs/file/buffered_file.h"
 #include "alignfs/file/mapped_file.h"
 #include "alignfs/io/fault_guard.h"
+#include "alignfs/io/filesystem_kind.h"
 #include "alignfs/io/probe.h"
+#include "alignfs/io/uring_engine.h"
 
 namespace alignfs {
 namespace {
 
 constexpr std::size_t kCopyBuffer = 256 * 1024;
+/// Enough for what databases read at a time, with a block on either side.
+constexpr std::size_t kSmallBuffer = 64 * 1024;
 
 unsigned worker_count(const MountOptions& options) {
   if (options.threads) return *options.threads;
   // Workers wait for the backing, also where it is slow (fsync), so there are several times as many
   // as processors; the upper bound keeps the buffers within bounds.
   return std::clamp(4 * std::thread::hardware_concurrency(), 8u, 32u);
+}
+
+/// Whether requests are to be served by way of io_uring. `complaint` gets one line if it is asked
+/// for and not to be had.
+bool choose_io_uring(MountOptions::Engine engine, std::string& complaint) {
+  using Engine = MountOptions::Engine;
+  if (engine == Engine::threads) return false;
+  const auto tried = UringEngine::create(1);
+  if (tried) return true;
+  const char* reason = std::strerror(tried.code());
+  if (engine == Engine::uring) {
+    complaint = fmt::format("option 'engine' does not take 'uring' here: no io_uring ({})", reason);
+  } else {
+    spdlog::info("no io_uring ({}): the backing is reached by threads that wait for it", reason);
+  }
+  return false;
 }
 
 /// Programs on the mount may open as many files as they like; their limits are not ours. Returns
@@ -116,20 +136,23 @@ DirectMode direct_mode(const MountOptions& options) {
 }  // namespace
 
 Filesystem::Filesystem(const MountOptions& mount_options, std::string source_path,
-                       unsigned worker_count, std::size_t max_request)
+                       unsigned worker_count, std::size_t max_request, std::size_t max_read)
     : options(mount_options),
       source(std::move(source_path)),
       workers(worker_count),
+      max_calls(std::min(64u, 8 * worker_count)),
       reporter({.events = mount_options.events, .source = source}),
-      // A worker's own, and as many again for writes that wait for a lock.
-      receive_buffers(kPageSize + max_request, 2ul * worker_count),
-      bounce_buffers(DirectMode::buffer_size(max_request), 2ul * worker_count),
+      // A worker's own, and more for writes that wait for a lock or the backing.
+      receive_buffers(kPageSize + max_request, 3ul * worker_count),
+      bounce_buffers(DirectMode::buffer_size(max_read), 2ul * worker_count),
+      small_bounce_buffers(kSmallBuffer, max_calls),
       copy_buffers(kCopyBuffer, worker_count),
-      services{bounce_buffers, reporter, counters, options.dsync},
+      services{bounce_buffers, small_bounce_buffers, reporter, counters, options.dsync},
       direct(direct_mode(options)),
       mapper(options.map_advice, options.map_populate, Mapper::limits_of_this_machine()),
       control(*this) {
   features.max_request = max_request;
+  features.max_read = max_read;
 }
 
 Filesystem::~Filesystem() { close_files(); }
@@ -196,9 +219,15 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
     log_verdict(source, *backing);
     if (*backing) geometry = make_geometry(**backing, options.alignment);
   }
+  const bool uses_io_uring = choose_io_uring(options.engine, complaint);
+  if (!complaint.empty()) return nullptr;
   const auto block = geometry ? geometry->judged.write.bytes : options.alignment.block.value_or(0);
-  auto filesystem = std::make_unique<Filesystem>(options, source, worker_count(options),
-                                                 kernel::choose_max_request(block));
+  const bool strict = options.unaligned == MountOptions::Unaligned::reject;
+  const auto max_request = kernel::choose_max_request(block);
+  auto filesystem =
+      std::make_unique<Filesystem>(options, source, worker_count(options), max_request,
+                                   kernel::choose_max_read(max_request, block, strict));
+  filesystem->uses_io_uring = uses_io_uring;
   if (direct) filesystem->direct.vector = probe_vector_rule(directory.get());
   filesystem->source_geometry = geometry;
   auto inodes = InodeTable::create(std::move(directory), directory_fds);
@@ -207,9 +236,11 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
     return nullptr;
   }
   filesystem->inodes = *std::move(inodes);
+  filesystem->local_disk =
+      is_local_disk_filesystem(filesystem->inodes->path_of(filesystem->inodes->root())->get());
   if (options.mode == MountOptions::Mode::mapped) {
     install_fault_guard();
-    if (!maps_as_it_reads(filesystem->inodes->path_of(filesystem->inodes->root())->get())) {
+    if (!filesystem->local_disk) {
       spdlog::warn(
           "{} is on a filesystem where a map does not show all that reads do, or fills holes: "
           "files "

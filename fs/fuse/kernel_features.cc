@@ -166,6 +166,10 @@ std::size_t choose_max_request(std::uint32_t block) {
   return align_down((limit - 1) * kPageSize, std::max<std::uint64_t>(block, kPageSize));
 }
 
+std::size_t choose_max_read(std::size_t max_request, std::uint32_t block, bool strict) {
+  return strict || block > kPageSize ? max_request : max_request + kPageSize;
+}
+
 void request_features(Features& features, bool want_passthrough) {
   InitPatch patch{state.offered, 0, features.max_request};
   features.direct_io_mmap = (state.offered & kDirectIoAllowMmap) != 0;

@@ -47,6 +47,8 @@ Mount options, default first:
   map_populate                     mapped: a file is read whole when it is first read
   passthrough                      mapped, buffered: the kernel serves files itself where it can
   dsync                            every write is on media before it returns
+  engine=auto|uring|threads        how the backing is called
+  poll=50|N                        microseconds to look for the next request before sleeping
   threads=auto|N                   workers
   events=1024|N                    events that are kept
   control=on|off                   the .alignfs directory and the user.alignfs.* attributes

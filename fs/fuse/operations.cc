@@ -20,7 +20,7 @@ void init(void* userdata, fuse_conn_info* connection) {
   // writes).
   connection->want = want & connection->capable;
   connection->max_write = unsigned(features.max_request);
-  connection->max_read = unsigned(features.max_request);
+  connection->max_read = unsigned(features.max_read);
   // In the background by default only 12: too few for a queue of direct requests.
   connection->max_background = 64;
   connection->congestion_threshold = 48;

@@ -15,22 +15,13 @@
 #include <cstring>
 #include <system_error>
 
-#include "alignfs/base/task.h"
-#include "alignfs/fuse/credentials.h"
 #include "alignfs/fuse/operations.h"
+#include "alignfs/fuse/request_pace.h"
+#include "alignfs/fuse/ring_crew.h"
 #include "alignfs/fuse/worker.h"
 
 namespace alignfs {
 namespace {
-
-/// struct fuse_in_header and struct fuse_write_in lie before a write's payload: a request received
-/// that much before a page boundary has its payload on it, fit for O_DIRECT without a copy.
-constexpr std::size_t kWriteHeader = 40 + 40;
-
-/// Interrupts a worker's read of /dev/fuse.
-constexpr int kWakeSignal = SIGUSR2;
-
-thread_local BufferPool::Lease request_buffer;
 
 ssize_t receive(int fd, void* buffer, std::size_t size, void*) { return ::read(fd, buffer, size); }
 
@@ -93,8 +84,8 @@ std::string escaped(const std::string& text) {
 
 std::vector<std::string> session_arguments(const Filesystem& filesystem) {
   const auto& options = filesystem.options;
-  std::string list = fmt::format("default_permissions,subtype=alignfs,max_read={}",
-                                 filesystem.features.max_request);
+  std::string list =
+      fmt::format("default_permissions,subtype=alignfs,max_read={}", filesystem.features.max_read);
   bool named = false;
   for (const auto& option : options.fuse) {
     named = named || option.starts_with("fsname=");
@@ -107,8 +98,6 @@ std::vector<std::string> session_arguments(const Filesystem& filesystem) {
 }
 
 }  // namespace
-
-BufferPool::Lease take_request_buffer() { return std::move(request_buffer); }
 
 std::string Session::mount(const std::string& mountpoint) {
   auto arguments = session_arguments(filesystem_);
@@ -158,9 +147,6 @@ std::string Session::start(const std::string& mountpoint) {
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &ignore, nullptr);
-  struct sigaction wake {};
-  wake.sa_handler = [](int) {};
-  ::sigaction(kWakeSignal, &wake, nullptr);
   gone_.reset(::eventfd(0, EFD_CLOEXEC));
   sigset_t ending;
   sigemptyset(&ending);
@@ -171,11 +157,9 @@ std::string Session::start(const std::string& mountpoint) {
   if (auto complaint = mount(mountpoint); !complaint.empty()) return complaint;
   if (!negotiate()) return "cannot agree on a protocol with the kernel's FUSE";
   filesystem_.settle_passthrough();
+  crew_ = make_crew();
   try {
-    for (unsigned i = 0; i < filesystem_.workers; ++i) {
-      workers_.emplace_back([this] { work(); });
-      ++running_;
-    }
+    crew_->start();
   } catch (const std::system_error& problem) {
     return fmt::format("cannot start {} workers: {} (-o threads= takes fewer)", filesystem_.workers,
                        problem.what());
@@ -189,28 +173,31 @@ std::string Session::start(const std::string& mountpoint) {
   return {};
 }
 
-void Session::work() {
-  give_thread_its_own_umask();
-  const int fd = fuse_session_fd(filesystem_.session);
-  const std::size_t room = kWriteHeader + filesystem_.features.max_request;
-  while (!stopping_) {
-    if (!request_buffer) request_buffer = filesystem_.receive_buffers.acquire();
-    std::byte* begin = request_buffer.data() + kPageSize - kWriteHeader;
-    const ssize_t size = ::read(fd, begin, room);
-    if (size <= 0) {
-      // ENOENT: the request was interrupted before it was read.
-      if (errno == EINTR || errno == ENOENT || errno == EAGAIN) continue;
-      if (errno != ENODEV) spdlog::error("read of /dev/fuse: {}", std::strerror(errno));
-      const std::uint64_t one = 1;
-      if (::write(gone_.get(), &one, sizeof one) < 0)
-        spdlog::error("eventfd: {}", std::strerror(errno));
-      break;
-    }
-    const ReadyQueue::Scope scope;
-    process({begin, std::size_t(size)});
+std::unique_ptr<Crew> Session::make_crew() {
+  Duties duties{.fd = fuse_session_fd(filesystem_.session),
+                .max_message = kWriteHeader + filesystem_.features.max_request,
+                .buffers = filesystem_.receive_buffers,
+                .pace = pace_of,
+                .process = [this](std::span<std::byte> message) { process(message); },
+                .gone = [this] { gone(); }};
+  const unsigned threads = filesystem_.workers;
+  if (!filesystem_.uses_io_uring) {
+    return std::make_unique<BlockingCrew>(std::move(duties), threads);
   }
-  request_buffer = {};
-  --running_;
+  constexpr unsigned kThreadsPerReceiver = 8;
+  return std::make_unique<RingCrew>(
+      std::move(duties),
+      RingCrew::Settings{.threads = threads,
+                         .receivers = std::max(1u, threads / kThreadsPerReceiver),
+                         .depth = filesystem_.max_calls,
+                         .poll = filesystem_.options.poll});
+}
+
+void Session::gone() {
+  const std::uint64_t one = 1;
+  if (::write(gone_.get(), &one, sizeof one) < 0) {
+    spdlog::error("eventfd: {}", std::strerror(errno));
+  }
 }
 
 void Session::run() {
@@ -220,19 +207,8 @@ void Session::run() {
   if ((sources[0].revents & POLLIN) != 0) spdlog::info("signal received, unmounting");
 }
 
-void Session::stop_workers() {
-  stopping_ = true;
-  // A signal that comes just before a worker reads is lost: send it until the last one has ended.
-  while (running_ != 0) {
-    for (auto& worker : workers_) ::pthread_kill(worker.native_handle(), kWakeSignal);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  for (auto& worker : workers_) worker.join();
-  workers_.clear();
-}
-
 Session::~Session() {
-  stop_workers();
+  crew_.reset();
   filesystem_.control.shut_down();
   if (filesystem_.session == nullptr) return;
   filesystem_.close_files();

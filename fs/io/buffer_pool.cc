@@ -5,6 +5,7 @@
 #include <new>
 
 #include "alignfs/base/alignment.h"
+#include "alignfs/base/task.h"
 
 namespace alignfs {
 
@@ -31,23 +32,59 @@ std::byte* BufferPool::map_buffer() const {
 
 BufferPool::Lease BufferPool::acquire() {
   std::unique_lock lock(mutex_);
-  returned_.wait(lock, [&] { return !free_.empty() || mapped_ < limit_; });
-  if (free_.empty()) {
-    std::byte* data = map_buffer();
-    ++mapped_;
-    return {this, data};
-  }
-  std::byte* data = free_.back();
-  free_.pop_back();
+  std::byte* data = nullptr;
+  returned_.wait(lock, [&] { return (data = take()) != nullptr; });
   return {this, data};
 }
 
+BufferPool::Lease BufferPool::try_acquire() {
+  const std::lock_guard lock(mutex_);
+  std::byte* data = take();
+  if (data == nullptr) return {};
+  return {this, data};
+}
+
+std::byte* BufferPool::take() {
+  if (free_.empty()) {
+    if (mapped_ == limit_) return nullptr;
+    std::byte* data = map_buffer();
+    ++mapped_;
+    return data;
+  }
+  std::byte* data = free_.back();
+  free_.pop_back();
+  return data;
+}
+
+bool BufferPool::Request::await_suspend(std::coroutine_handle<> waiter) {
+  const std::lock_guard lock(pool_.mutex_);
+  if (std::byte* data = pool_.take(); data != nullptr) {
+    lease_ = {&pool_, data};
+    return false;
+  }
+  waiter_ = waiter;
+  pool_.requests_.push_back(this);
+  return true;
+}
+
 void BufferPool::give_back(std::byte* data) {
+  std::coroutine_handle<> next;
   {
     const std::lock_guard lock(mutex_);
-    free_.push_back(data);
+    if (requests_.empty()) {
+      free_.push_back(data);
+    } else {
+      Request* request = requests_.front();
+      requests_.pop_front();
+      request->lease_ = {this, data};
+      next = request->waiter_;
+    }
   }
-  returned_.notify_one();
+  if (next) {
+    ReadyQueue::schedule(next);
+  } else {
+    returned_.notify_one();
+  }
 }
 
 std::size_t BufferPool::mapped_bytes() const {

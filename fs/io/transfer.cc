@@ -1,7 +1,6 @@
 #include "alignfs/io/transfer.h"
 
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "alignfs/base/alignment.h"
 
@@ -20,37 +19,74 @@ int flags_for(Durability durability, Place place) {
 
 }  // namespace
 
-Result<std::size_t> read_fully(int fd, std::span<std::byte> buffer, std::uint64_t offset,
-                               std::uint32_t block) {
-  std::size_t done = 0;
-  while (done < buffer.size()) {
-    const ssize_t got =
-        ::pread(fd, buffer.data() + done, buffer.size() - done, off_t(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && done == 0) return last_error("read the backing file");
-    if (got <= 0) break;
-    done += std::size_t(got);
-    if (!is_aligned(done, block)) break;
-  }
-  return done;
+FullTransfer::FullTransfer(Kind transfer_kind, int backing, std::span<std::byte> buffer,
+                           std::uint64_t start_at, std::uint32_t resumable, int call_flags)
+    : buffer_(buffer), begin_(start_at), block_(resumable), settled_(buffer.empty()) {
+  kind = transfer_kind;
+  fd = backing;
+  flags = call_flags;
+  ended = &go_on;
 }
 
-Result<std::size_t> write_fully(int fd, std::span<const std::byte> data, std::uint64_t offset,
-                                std::uint32_t block, Durability durability, Place place) {
-  const int flags = flags_for(durability, place);
-  std::size_t done = 0;
-  while (done < data.size()) {
-    // The kernel reads from the buffer only; iovec has no const form.
-    iovec part{const_cast<std::byte*>(data.data()) + done, data.size() - done};
-    const ssize_t put = ::pwritev2(fd, &part, 1, off_t(offset + done), flags);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0 && done == 0) return last_error("write the backing file");
-    if (put <= 0) break;
-    done += std::size_t(put);
-    if (!is_aligned(done, block)) break;
+FullTransfer FullTransfer::read(int fd, std::span<std::byte> buffer, std::uint64_t offset,
+                                std::uint32_t block) {
+  return {Kind::read, fd, buffer, offset, block, 0};
+}
+
+FullTransfer FullTransfer::write(int fd, std::span<const std::byte> buffer, std::uint64_t offset,
+                                 std::uint32_t block, Durability durability, Place place) {
+  // Calls have one form of buffer for both directions; a write only reads from it.
+  const std::span bytes(const_cast<std::byte*>(buffer.data()), buffer.size());
+  return {Kind::write, fd, bytes, offset, block, flags_for(durability, place)};
+}
+
+void FullTransfer::take_in_result() {
+  if (result == -EINTR) return;
+  if (result <= 0) {
+    error_ = int(-result);
+    settled_ = true;
+    return;
   }
-  if (done == 0 && !data.empty()) return Error{EIO, "write the backing file: nothing written"};
-  return done;
+  done_ += std::size_t(result);
+  settled_ = done_ == buffer_.size() || !is_aligned(done_, block_);
+}
+
+bool FullTransfer::advance(Engine& engine) {
+  while (!settled_) {
+    data = buffer_.data() + done_;
+    size = buffer_.size() - done_;
+    offset = begin_ + done_;
+    if (!engine.start(*this)) return false;
+    take_in_result();
+  }
+  return true;
+}
+
+Result<std::size_t> FullTransfer::outcome() const {
+  const bool writes = kind == Kind::write;
+  if (done_ != 0 || buffer_.empty()) return done_;
+  if (error_ != 0) {
+    return Error{error_, writes ? "write the backing file" : "read the backing file"};
+  }
+  if (writes) return Error{EIO, "write the backing file: nothing written"};
+  return done_;
+}
+
+Result<std::size_t> FullTransfer::run() {
+  BlockingEngine engine;
+  advance(engine);
+  return outcome();
+}
+
+bool FullTransfer::await_suspend(std::coroutine_handle<> waiter) {
+  waiter_ = waiter;
+  return !advance(Engine::of_this_thread());
+}
+
+void FullTransfer::go_on(BackingCall& call) {
+  auto& self = static_cast<FullTransfer&>(call);
+  self.take_in_result();
+  if (self.advance(Engine::of_this_thread())) self.waiter_.resume();
 }
 
 }  // namespace alignfs

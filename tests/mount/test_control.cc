@@ -130,6 +130,34 @@ TEST_F(ControlTest, PollWakesUpWhenAnEventComes) {
   EXPECT_EQ(woken, 1);
 }
 
+TEST_F(ControlTest, FilesAreReadyWithoutARequestUnlessTheEventsArePolled) {
+  const Fd regular = open_file(*mount_ / "file", O_RDWR | O_CREAT);
+  const auto is_ready = [](const Fd& fd) {
+    pollfd wait{fd.get(), POLLIN | POLLOUT, 0};
+    return poll(&wait, 1, 0) == 1 && wait.revents == (POLLIN | POLLOUT);
+  };
+  const auto has_news = [](const Fd& fd) {
+    pollfd wait{fd.get(), POLLIN, 0};
+    return poll(&wait, 1, 0) == 1;
+  };
+  Fd polled = open_file(control("events"), O_RDONLY | O_NONBLOCK);
+  EXPECT_FALSE(has_news(polled));
+  EXPECT_TRUE(is_ready(regular));
+  EXPECT_FALSE(has_news(polled)) << "the kernel still asks";
+  // Once nobody polls them the kernel is told not to ask about any file. It sends the release of
+  // the events some time after their close.
+  polled.close();
+  const Fd late = open_file(control("events"), O_RDONLY | O_NONBLOCK);
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  do {
+    EXPECT_TRUE(is_ready(regular));
+    ASSERT_LT(std::chrono::steady_clock::now(), end) << "the kernel asks still";
+  } while (!has_news(late));
+  char byte;
+  EXPECT_EQ(read(late.get(), &byte, 1), -1);
+  EXPECT_EQ(errno, EAGAIN);
+}
+
 TEST_F(ControlTest, BlockingReadWaitsForTheNextEvent) {
   const Fd fd = open_file(control("events"), O_RDONLY);
   EXPECT_EQ(write_misaligned(file()), EINVAL);

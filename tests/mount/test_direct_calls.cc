@@ -30,6 +30,9 @@ class DirectCalls : public MountTest {
   double backing_read_bytes(const std::string& operation) const {
     return Stats(mount_->path()).sum("alignfs_backing_read_bytes_total", operation);
   }
+  double requests_counted(const std::string& operation) const {
+    return Stats(mount_->path()).sum("alignfs_requests_total", operation);
+  }
   double backing_write_bytes(const std::string& operation) const {
     return Stats(mount_->path()).sum("alignfs_backing_write_bytes_total", operation);
   }
@@ -73,21 +76,30 @@ TEST_F(DirectCalls, FragmentsOfABufferOffThePageCauseNoReadModifyWrite) {
   }
 }
 
-TEST_F(DirectCalls, FragmentsOfAReadAreNotWidened) {
+TEST_F(DirectCalls, AReadIsNotCutMoreThanItsBufferAsksFor) {
   mount("unaligned=bounce");
   const std::string content = pattern(4 * kMiB, 1);
   write_file(backing("file"), content);
+  Events events(mount_->path());
   const Fd fd = open_file(mounted("file"), O_RDONLY | O_DIRECT);
-  for (const std::size_t excess : {0u, 16u, 512u, 4095u}) {
+  for (const std::size_t excess : {0u, 512u, 1024u, 3584u}) {
     for (const std::size_t length : {kMiB, 3 * kMiB}) {
       AlignedBuffer buffer(length, excess);
       const double before = backing_read_bytes("read");
+      const double requests = requests_counted("read");
       ASSERT_EQ(pread(fd.get(), buffer.data(), length, 8192), static_cast<ssize_t>(length));
-      EXPECT_EQ(backing_read_bytes("read") - before, static_cast<double>(length))
-          << "buffer +" << excess << " length " << length;
       EXPECT_TRUE(same_bytes(buffer.text(length), content.substr(8192, length)));
+      // A request a MiB; where the buffer lies across one page more, the rest is one more, and the
+      // block that a cut went through is read twice.
+      const double mib = double(length / kMiB);
+      const double cuts = excess == 0 ? 0 : mib;
+      EXPECT_EQ(requests_counted("read") - requests, mib + (excess != 0))
+          << "buffer +" << excess << " length " << length;
+      EXPECT_EQ(backing_read_bytes("read") - before, double(length) + cuts * 4096)
+          << "buffer +" << excess << " length " << length;
     }
   }
+  EXPECT_TRUE(events.drain().empty()) << "the calls were legal";
 }
 
 TEST_F(DirectCalls, StrictMountAcceptsFragmentsOfALegalCall) {

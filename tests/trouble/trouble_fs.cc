@@ -4,7 +4,7 @@
 //   alignfs_trouble_fs [-o option[,option...]] BACKING MOUNTPOINT
 //
 //   bad_pages=N[:N...]  page N of every file cannot be read: EIO
-//   delay_ms=N          fsync and getattr take N milliseconds longer
+//   delay_ms=N          fsync and getattr take N milliseconds longer; not of what is named quick*
 //   direct_io           files cannot be mapped shared
 //   max_size=N          no file grows beyond N bytes, and no write reaches there: ENOSPC
 //
@@ -49,7 +49,10 @@ Trouble trouble;
 const char* below(const char* path) { return path[1] == '\0' ? "." : path + 1; }
 int descriptor(const fuse_file_info* info) { return int(info->fh); }
 int as_reply(long result) { return result < 0 ? -errno : int(result); }
-void delay() { std::this_thread::sleep_for(std::chrono::milliseconds(trouble.delay_ms)); }
+void delay(const char* path) {
+  if (std::string_view(below(path)).starts_with("quick")) return;
+  std::this_thread::sleep_for(std::chrono::milliseconds(trouble.delay_ms));
+}
 
 /// The operations, as struct fuse_operations has them.
 namespace ops {
@@ -61,7 +64,7 @@ void* init(fuse_conn_info* connection, fuse_config* config) {
 }
 
 int getattr(const char* path, struct stat* status, fuse_file_info* info) {
-  delay();
+  delay(path);
   if (info != nullptr) return as_reply(fstat(descriptor(info), status));
   return as_reply(fstatat(trouble.backing, below(path), status, AT_SYMLINK_NOFOLLOW));
 }
@@ -136,8 +139,8 @@ int write(const char*, const char* from, std::size_t size, off_t offset, fuse_fi
   return as_reply(pwrite(descriptor(info), from, size, offset));
 }
 
-int fsync(const char*, int data_only, fuse_file_info* info) {
-  delay();
+int fsync(const char* path, int data_only, fuse_file_info* info) {
+  delay(path);
   const int fd = descriptor(info);
   return as_reply(data_only != 0 ? fdatasync(fd) : ::fsync(fd));
 }

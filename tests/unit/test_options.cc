@@ -35,6 +35,8 @@ TEST(Options, DefaultsAreThoseOfTheContract) {
   EXPECT_EQ(options.events, 1024U);
   EXPECT_TRUE(options.control);
   EXPECT_EQ(options.attr_timeout, 1.0);
+  EXPECT_EQ(options.engine, MountOptions::Engine::automatic);
+  EXPECT_EQ(options.poll.count(), 50);
 }
 
 TEST(Options, EveryValueIsTaken) {
@@ -54,6 +56,14 @@ TEST(Options, EveryValueIsTaken) {
   EXPECT_EQ(options.log_file, "/tmp/x");
   EXPECT_EQ(options.attr_timeout, 0.5);
   EXPECT_EQ(options.entry_timeout, 0.0);
+}
+
+TEST(Options, EveryEngineIsTaken) {
+  using Engine = MountOptions::Engine;
+  EXPECT_EQ(parsed({"engine=uring,poll=0"}).engine, Engine::uring);
+  EXPECT_EQ(parsed({"engine=uring,poll=0"}).poll.count(), 0);
+  EXPECT_EQ(parsed({"engine=threads"}).engine, Engine::threads);
+  EXPECT_EQ(parsed({"engine=threads,engine=auto,poll=1000"}).engine, Engine::automatic);
 }
 
 TEST(Options, EveryModeIsTakenWithWhatItUses) {
@@ -157,6 +167,9 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"unaligned=reject,mem_align=3", "3", "power of two"},
         Wrong{"unaligned=reject,mem_align=0", "mem_align", "off"},
         Wrong{"dsync=1", "dsync", "takes no value"}, Wrong{"threads=0", "0", "1 to 256"},
+        Wrong{"engine=aio", "aio", "auto, uring or threads"},
+        Wrong{"poll=1001", "1001", "0 to 1000"}, Wrong{"poll=-1", "-1", "0 to 1000"},
+        Wrong{"engine=threads,poll=10", "poll", "engine=auto or engine=uring"},
         Wrong{"threads=many", "many", "1 to 256"}, Wrong{"events=0", "0", "1 to 1048576"},
         Wrong{"control=maybe", "maybe", "on or off"}, Wrong{"log_level=loud", "loud", "debug"},
         Wrong{"log_file=relative", "relative", "absolute path"},
@@ -185,6 +198,8 @@ TEST(Options, TheListShowsEveryOptionInForce) {
   EXPECT_EQ(listed("mode=mapped,map_populate", "map_populate"), "on");
   EXPECT_EQ(listed("mode=buffered,passthrough", "passthrough"), "on");
   EXPECT_EQ(listed("mode=buffered", "passthrough"), "off");
+  EXPECT_EQ(listed("engine=uring", "engine"), "uring");
+  EXPECT_EQ(listed("poll=7", "poll"), "7");
 }
 
 TEST(Options, TheListLeavesOutWhatTheOthersLeaveWithoutEffect) {
@@ -197,6 +212,7 @@ TEST(Options, TheListLeavesOutWhatTheOthersLeaveWithoutEffect) {
   }
   EXPECT_EQ(listed("mode=buffered", "map_advice"), "missing");
   EXPECT_EQ(listed("unaligned=bounce", "mem_align"), "missing");
+  EXPECT_EQ(listed("engine=threads", "poll"), "missing");
 }
 
 }  // namespace

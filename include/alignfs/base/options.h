@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -20,6 +21,10 @@ struct MountOptions {
   /// Whom `unaligned=reject` judges: everybody, or only files opened with O_DIRECT.
   enum class Enforce { all, odirect };
 
+  /// How requests are served and the backing is called: by io_uring where it is allowed, by it or
+  /// not at all, or by threads that wait.
+  enum class Engine { automatic, uring, threads };
+
   Mode mode = Mode::direct;
   // Of mode=direct alone, up to require_direct.
   Unaligned unaligned = Unaligned::bounce;
@@ -32,6 +37,10 @@ struct MountOptions {
   /// mapped and buffered: the kernel serves reads and writes itself where it can.
   bool passthrough = false;
   bool dsync = false;
+  Engine engine = Engine::automatic;
+  /// With io_uring: how long the daemon looks for the next request before it sleeps; 0 is not at
+  /// all.
+  std::chrono::microseconds poll{50};
   /// Worker threads; nullopt is auto.
   std::optional<unsigned> threads;
   /// Events the ring keeps.

@@ -13,7 +13,7 @@ class BufferedFile : public File {
   static Result<std::unique_ptr<File>> open(const FileServices& services, Inode& inode,
                                             std::shared_ptr<OpenInode> shared, UniqueFd fd);
 
-  Result<ReadData> read(const IoRequest& request) final;
+  Task<Result<ReadData>> read(IoRequest request) final;
   Task<Result<std::size_t>> write(IoRequest request, std::span<const std::byte> data) final;
   bool takes_direct_io() const final;
 

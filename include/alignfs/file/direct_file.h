@@ -41,11 +41,15 @@ class DirectFile : public File {
                                             UniqueFd fd, const Requester& opener);
 
   /// EINVAL if refused.
-  Result<ReadData> read(const IoRequest& request) override;
+  Task<Result<ReadData>> read(IoRequest request) override;
 
   /// `data` goes down without a copy if it lies on a page boundary and the request is aligned.
   /// EINVAL if refused, and then nothing is written.
   Task<Result<std::size_t>> write(IoRequest request, std::span<const std::byte> data) override;
+
+  /// Aligned requests that no strict mount has to look at.
+  bool leaves_thread(Direction direction, std::uint64_t offset,
+                     std::uint64_t length) const override;
 
   /// With the errors of both descriptors.
   Status sync(bool data_only) override;
@@ -69,6 +73,9 @@ class DirectFile : public File {
     Place place = Place::at_offset;
     Counters::Cell& traffic;
   };
+  /// A request on block boundaries, which goes down whole wherever the file ends.
+  Task<Result<std::size_t>> write_aligned(const IoRequest& request,
+                                          std::span<const std::byte> data);
   Result<std::size_t> carry_out(const WritePlan& plan, const WriteStep& whole);
   Result<std::size_t> write_direct(const WriteStep& step);
   Result<std::size_t> read_modify_write(const WriteStep& step);

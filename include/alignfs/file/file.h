@@ -21,11 +21,17 @@ namespace alignfs {
 
 /// What the files of a mount use, whatever its mode. Constant while mounted.
 struct FileServices {
+  /// Buffers for any request, and more of them for small ones.
   BufferPool& buffers;
+  BufferPool& small_buffers;
   RequestObserver& observer;
   Counters& counters;
   /// Every write is on media before it returns.
   bool dsync = false;
+
+  BufferPool& buffers_for(std::size_t bytes) const {
+    return bytes <= small_buffers.buffer_size() ? small_buffers : buffers;
+  }
 };
 
 /// A read or write as the edge hands it down.
@@ -61,11 +67,17 @@ class File {
 
   /// Reads what the file holds of the range; short at the end of file, or where the backing failed
   /// after some bytes.
-  virtual Result<ReadData> read(const IoRequest& request) = 0;
+  virtual Task<Result<ReadData>> read(IoRequest request) = 0;
 
   /// Writes `data` and gives the bytes written, short only where the backing was. `data` must stay
   /// until the task is done.
   virtual Task<Result<std::size_t>> write(IoRequest request, std::span<const std::byte> data) = 0;
+
+  /// True if a read or write of this range leaves the thread at once, to go on when the backing has
+  /// answered; else it may keep the thread waiting.
+  virtual bool leaves_thread(Direction, std::uint64_t /*offset*/, std::uint64_t /*length*/) const {
+    return false;
+  }
 
   /// Makes everything written so far durable, and tells of errors of earlier writeback.
   virtual Status sync(bool data_only);

@@ -45,6 +45,9 @@ class Control {
   /// `plus` for READDIRPLUS; the entries are then marked as not looked up.
   void read_directory(fuse_req_t request, std::size_t size, off_t offset, bool plus);
 
+  /// True while somebody who polls the events has them open.
+  bool is_polled();
+
   /// Wakes everybody who waits for events; called after each publication.
   void events_published();
   /// Answers everybody who still waits with ENODEV. The mount is about to end.

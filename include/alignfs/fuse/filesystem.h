@@ -33,19 +33,25 @@ struct Filesystem {
                                             std::string& complaint);
 
   explicit Filesystem(const MountOptions& mount_options, std::string source_path,
-                      unsigned worker_count, std::size_t max_request);
+                      unsigned worker_count, std::size_t max_request, std::size_t max_read);
 
   const MountOptions options;
   const std::string source;
   const unsigned workers;
+  /// Calls to the backing that run at once without a thread each.
+  const unsigned max_calls;
+  /// Requests are served by a RingCrew.
+  bool uses_io_uring = false;
 
   Counters counters;
   Reporter reporter;
-  /// Requests as they come from the kernel; bounce buffers for the backing; copies in progress. Who
-  /// holds a bounce buffer waits for nothing; who holds one of the others may wait for a lock, but
-  /// never for another of the same. So the pools may be small and still not deadlock.
+  /// Requests as they come from the kernel; bounce buffers for the backing, of two sizes; copies in
+  /// progress. Who holds a bounce buffer waits for nothing but the backing; who holds one of the
+  /// others may wait for a lock, but never for another of the same. So the pools may be small and
+  /// still not deadlock. All together stay below 8 MiB a worker.
   BufferPool receive_buffers;
   BufferPool bounce_buffers;
+  BufferPool small_bounce_buffers;
   BufferPool copy_buffers;
   const FileServices services;
   DirectMode direct;
@@ -53,6 +59,8 @@ struct Filesystem {
   /// Geometry of new files in SOURCE; nothing if none could be made there (read-only).
   std::optional<Geometry> source_geometry;
   std::unique_ptr<InodeTable> inodes;
+  /// is_local_disk_filesystem(SOURCE).
+  bool local_disk = false;
   kernel::Features features;
   fuse_session* session = nullptr;
   Control control;

@@ -38,8 +38,10 @@ const RequestExtras& current_request();
 
 /// What the mount asks for and what the kernel granted. Filled during INIT, constant afterwards.
 struct Features {
-  /// Bytes of one read or write at most: a multiple of the block, one page below the page limit.
+  /// Bytes of one write at most: a multiple of the block, one page below the page limit.
   std::size_t max_request = 0;
+  /// Bytes of one read at most: the same or a page more.
+  std::size_t max_read = 0;
   /// Program mmap through the page cache of files opened with FOPEN_DIRECT_IO (Linux 6.6).
   bool direct_io_mmap = false;
   /// Program mmap handed to the backing file (Linux 6.9, CAP_SYS_ADMIN).
@@ -50,6 +52,12 @@ struct Features {
 /// kernel cuts requests by pages of the user's buffer, and a buffer that starts inside a page
 /// touches one more than its length needs. Reads fs.fuse.max_pages_limit.
 std::size_t choose_max_request(std::uint32_t block);
+
+/// The largest read for blocks of `block` bytes on a mount with `max_request`. It may use the page
+/// in reserve, so that 1 MiB at the default limit is one request and not two: a read cut inside a
+/// block only has to read that block twice. Not where `strict`: there the pieces of a call that
+/// cannot be seen are judged as they come.
+std::size_t choose_max_read(std::size_t max_request, std::uint32_t block, bool strict);
 
 /// To be called by the init handler: the INIT reply about to be sent on this thread gets the bits
 /// that 3.14 cannot set, and `features` what the kernel offers of them.

@@ -1,13 +1,12 @@
 #pragma once
 
-#include <atomic>
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "alignfs/base/unique_fd.h"
+#include "alignfs/fuse/crew.h"
 #include "alignfs/fuse/filesystem.h"
 
 namespace alignfs {
@@ -32,21 +31,19 @@ class Session {
  private:
   std::string mount(const std::string& mountpoint);
   bool negotiate();
-  void work();
+  std::unique_ptr<Crew> make_crew();
   /// One message from the kernel.
   void process(std::span<std::byte> message);
-  void stop_workers();
+  /// The mount is gone: ends run(). Called by any thread.
+  void gone();
 
   Filesystem& filesystem_;
   bool mounted_ = false;
-  std::atomic<bool> stopping_{false};
-  /// Workers that have not ended.
-  std::atomic<unsigned> running_{0};
-  /// Written to by a worker that found the mount gone.
+  std::unique_ptr<Crew> crew_;
+  /// Written to when the mount is found gone.
   UniqueFd gone_;
   /// SIGINT, SIGTERM and SIGHUP, as a descriptor.
   UniqueFd ended_by_;
-  std::vector<std::thread> workers_;
 };
 
 }  // namespace alignfs

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <condition_variable>
+#include <coroutine>
 #include <cstddef>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -47,6 +49,27 @@ class BufferPool {
 
   /// A buffer; waits while all are leased. Throws std::bad_alloc if the system has no memory.
   Lease acquire();
+  /// A buffer, or an empty lease if all are leased.
+  Lease try_acquire();
+
+  /// `co_await pool.lease()`: as acquire(), but a wait suspends the coroutine and blocks no thread.
+  /// It goes on by way of ReadyQueue on the thread that gives a buffer back. Coroutines that wait
+  /// come before threads.
+  class Request {
+   public:
+    explicit Request(BufferPool& pool) : pool_(pool) {}
+    bool await_ready() const { return false; }
+    /// False if a buffer was free: the coroutine goes on without being suspended.
+    bool await_suspend(std::coroutine_handle<> waiter);
+    Lease await_resume() { return std::move(lease_); }
+
+   private:
+    friend class BufferPool;
+    BufferPool& pool_;
+    Lease lease_;
+    std::coroutine_handle<> waiter_;
+  };
+  Request lease() { return Request(*this); }
 
   std::size_t buffer_size() const { return size_; }
   /// Bytes mapped so far.
@@ -54,6 +77,8 @@ class BufferPool {
 
  private:
   std::byte* map_buffer() const;
+  /// A buffer, or null if all are leased. Requires mutex_.
+  std::byte* take();
   void give_back(std::byte* data);
 
   const std::size_t size_;
@@ -61,6 +86,7 @@ class BufferPool {
   mutable std::mutex mutex_;
   std::condition_variable returned_;
   std::vector<std::byte*> free_;
+  std::deque<Request*> requests_;
   std::size_t mapped_ = 0;
 };
 

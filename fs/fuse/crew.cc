@@ -1,0 +1,80 @@
+#include "alignfs/fuse/crew.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "alignfs/base/alignment.h"
+#include "alignfs/base/task.h"
+#include "alignfs/fuse/credentials.h"
+#include "alignfs/fuse/worker.h"
+
+namespace alignfs {
+namespace {
+
+/// Interrupts a thread that waits for requests.
+constexpr int kWakeSignal = SIGUSR2;
+
+}  // namespace
+
+BufferPool::Lease& request_buffer() {
+  thread_local BufferPool::Lease buffer;
+  return buffer;
+}
+
+BufferPool::Lease take_request_buffer() { return std::move(request_buffer()); }
+
+void Crew::start() {
+  struct sigaction wake {};
+  wake.sa_handler = [](int) {};
+  ::sigaction(kWakeSignal, &wake, nullptr);
+  for (unsigned i = 0; i < count_; ++i) {
+    threads_.emplace_back([this] {
+      give_thread_its_own_umask();
+      live();
+      request_buffer() = {};
+      --running_;
+    });
+    ++running_;
+  }
+}
+
+void Crew::stop() {
+  announce_stop();
+  // A signal that comes just before a thread waits is lost: send it until the last one has ended.
+  while (running_ != 0) {
+    for (auto& thread : threads_) ::pthread_kill(thread.native_handle(), kWakeSignal);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  for (auto& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+std::span<std::byte> Crew::receive() {
+  std::byte* begin = request_buffer().data() + kPageSize - kWriteHeader;
+  const ssize_t size = ::read(duties_.fd, begin, duties_.max_message);
+  if (size > 0) return {begin, std::size_t(size)};
+  if (size == 0) errno = ENODEV;
+  // ENOENT: the request was interrupted before it was read.
+  if (errno == EINTR || errno == ENOENT || errno == EAGAIN) return {};
+  if (errno != ENODEV) spdlog::error("read of /dev/fuse: {}", std::strerror(errno));
+  duties_.gone();
+  errno = ENODEV;
+  return {};
+}
+
+void BlockingCrew::live() {
+  while (!stopping()) {
+    if (!request_buffer()) request_buffer() = duties_.buffers.acquire();
+    const auto message = receive();
+    if (message.empty() && errno == ENODEV) break;
+    if (message.empty()) continue;
+    const ReadyQueue::Scope scope;
+    duties_.process(message);
+  }
+}
+
+}  // namespace alignfs

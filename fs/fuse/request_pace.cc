@@ -1,0 +1,63 @@
+#include "alignfs/fuse/request_pace.h"
+
+#include <fcntl.h>
+#include <linux/fuse.h>
+
+#include <cstring>
+
+#include "alignfs/file/file.h"
+#include "alignfs/fuse/control.h"
+
+namespace alignfs {
+namespace {
+
+constexpr std::uint32_t kSyncfs = 50;  // FUSE_SYNCFS, 7.34
+
+// struct fuse_read_in and struct fuse_write_in begin alike and have their flags at one place.
+static_assert(offsetof(fuse_read_in, fh) == offsetof(fuse_write_in, fh));
+static_assert(offsetof(fuse_read_in, offset) == offsetof(fuse_write_in, offset));
+static_assert(offsetof(fuse_read_in, size) == offsetof(fuse_write_in, size));
+static_assert(offsetof(fuse_read_in, flags) == offsetof(fuse_write_in, flags));
+
+bool leaves_thread(const fuse_in_header& header, std::span<const std::byte> body) {
+  fuse_write_in in;
+  if (body.size() < sizeof in || Control::is_control(header.nodeid)) return false;
+  std::memcpy(&in, body.data(), sizeof in);
+  const bool writes = header.opcode == FUSE_WRITE;
+  // An append looks at the size first, and a write by a stranger at the mode.
+  if (writes && ((in.flags & O_APPEND) != 0 || (in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0)) {
+    return false;
+  }
+  return reinterpret_cast<const File*>(in.fh)->leaves_thread(
+      writes ? Direction::write : Direction::read, in.offset, in.size);
+}
+
+Pace::Kind kind_of(const fuse_in_header& header, std::span<const std::byte> body) {
+  switch (header.opcode) {
+    case FUSE_READ:
+    case FUSE_WRITE:
+      return leaves_thread(header, body) ? Pace::Kind::leaves_thread : Pace::Kind::may_wait;
+    case FUSE_FORGET:
+    case FUSE_BATCH_FORGET:
+    case FUSE_INTERRUPT: return Pace::Kind::at_once;
+    case FUSE_FSYNC:
+    case FUSE_FSYNCDIR:
+    case FUSE_FALLOCATE:
+    case FUSE_COPY_FILE_RANGE:
+    case kSyncfs: return Pace::Kind::waits;
+    default: return Pace::Kind::may_wait;
+  }
+}
+
+}  // namespace
+
+Pace pace_of(std::span<const std::byte> message) {
+  fuse_in_header header;
+  if (message.size() < sizeof header) return {};
+  std::memcpy(&header, message.data(), sizeof header);
+  return {.kind = kind_of(header, message.subspan(sizeof header)),
+          .keeps_buffer = header.opcode == FUSE_WRITE,
+          .caller = pid_t(header.pid)};
+}
+
+}  // namespace alignfs

@@ -1,0 +1,321 @@
+#include "alignfs/fuse/ring_crew.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <system_error>
+
+#include "alignfs/base/task.h"
+#include "alignfs/fuse/worker.h"
+#include "alignfs/io/uring_engine.h"
+
+namespace alignfs {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+/// Requests taken before the ring is looked at again.
+constexpr int kBatch = 32;
+
+/// How many single requests it takes to forget that there were several at once.
+constexpr unsigned kCrowdMemory = 16;
+
+/// What a receiver may do itself while others wait: about what handing it over would cost.
+constexpr Clock::duration kShort = microseconds(25);
+
+/// A receiver that does one thing for this long has lost its post.
+constexpr milliseconds kTooLong(2);
+/// For how long nothing is risked after that.
+constexpr milliseconds kCareful(100);
+/// Looks at idle receivers after which the watch goes to sleep.
+constexpr int kQuietLooks = 16;
+
+}  // namespace
+
+/// The work of one thread while it receives.
+class RingCrew::Receiver {
+ public:
+  Receiver(RingCrew& crew, Post& post, UringEngine& engine)
+      : crew_(crew), post_(post), engine_(engine) {}
+
+  /// Until it is relieved or the mount is gone or to be stopped. Nothing is left in the ring.
+  void run();
+
+ private:
+  bool take_requests();
+  void dispatch(std::span<std::byte> message);
+  bool may_run_here(const Pace& pace) const;
+  void run_here(std::span<std::byte> message);
+  void hand_over(std::span<std::byte> message, bool with_buffer);
+  bool keeps_polling();
+  void wait();
+
+  RingCrew& crew_;
+  Post& post_;
+  UringEngine& engine_;
+  bool gone_ = false;
+
+  /// Requests it has carried out itself since it last found none waiting, and for whom the last.
+  unsigned in_a_row_ = 0;
+  pid_t last_caller_ = 0;
+  /// Mean of the time those take.
+  Clock::duration usual_{0};
+
+  bool polls_ = false;
+  /// Requests that left the thread alone since two were last on their way at once, counted down.
+  unsigned crowd_ = 0;
+  /// The last request was one to wait for the next after.
+  bool expects_ = false;
+  std::optional<Clock::time_point> idle_since_;
+};
+
+void RingCrew::Receiver::run() {
+  const Engine::Use use(engine_);
+  while (!gone_ && !post_.relieved && !crew_.stopping()) {
+    bool busy = take_requests();
+    {
+      const ReadyQueue::Scope scope;
+      if (engine_.reap() != 0) {
+        busy = true;
+        expects_ = false;
+      }
+    }
+    if (busy) {
+      idle_since_.reset();
+    } else if (!keeps_polling()) {
+      wait();
+    }
+  }
+  while (engine_.in_flight() != 0) {
+    engine_.wait(-1);
+    const ReadyQueue::Scope scope;
+    engine_.reap();
+  }
+}
+
+/// True if there were any.
+bool RingCrew::Receiver::take_requests() {
+  bool any = false;
+  for (int i = 0; i < kBatch && !post_.relieved; ++i) {
+    auto& buffer = request_buffer();
+    if (!buffer) buffer = crew_.duties_.buffers.try_acquire();
+    if (!buffer) {
+      // What is in the ring gives some back, if nothing else does.
+      if (engine_.in_flight() != 0) break;
+      buffer = crew_.duties_.buffers.acquire();
+    }
+    const auto message = crew_.receive();
+    if (message.empty()) {
+      if (errno == EINTR || errno == ENOENT) continue;
+      gone_ = errno == ENODEV;
+      in_a_row_ = 0;
+      break;
+    }
+    any = true;
+    dispatch(message);
+  }
+  return any;
+}
+
+void RingCrew::Receiver::dispatch(std::span<std::byte> message) {
+  const Pace pace = crew_.duties_.pace(message);
+  if (pace.kind == Pace::Kind::at_once || pace.kind == Pace::Kind::leaves_thread) {
+    const bool idle = engine_.in_flight() == 0;
+    {
+      const ReadyQueue::Scope scope;
+      crew_.duties_.process(message);
+    }
+    // The first one on its own is not kept waiting for company.
+    if (idle) engine_.submit();
+    if (!idle) {
+      crowd_ = kCrowdMemory;
+    } else if (crowd_ != 0) {
+      --crowd_;
+    }
+    return;
+  }
+  const bool here = may_run_here(pace);
+  last_caller_ = pace.caller;
+  if (here) {
+    run_here(message);
+  } else {
+    hand_over(message, pace.keeps_buffer);
+  }
+}
+
+bool RingCrew::Receiver::may_run_here(const Pace& pace) const {
+  if (crew_.count() == 1) return true;
+  // Nobody else could end what is in this thread's ring.
+  if (engine_.in_flight() != 0 || pace.kind == Pace::Kind::waits) return false;
+  if (Clock::now().time_since_epoch().count() < crew_.careful_until_) return false;
+  // Requests of several callers queue up. One caller's would come one after the other anyway.
+  const bool others_wait = in_a_row_ != 0 && pace.caller != last_caller_;
+  return !others_wait || usual_ < kShort;
+}
+
+void RingCrew::Receiver::run_here(std::span<std::byte> message) {
+  const auto begun = Clock::now();
+  ++post_.section;
+  if (crew_.watch_sleeps_) crew_.wake_watch();
+  {
+    const ReadyQueue::Scope scope;
+    crew_.duties_.process(message);
+  }
+  ++post_.section;
+  usual_ += (Clock::now() - begun - usual_) / 8;
+  ++in_a_row_;
+  expects_ = true;
+}
+
+void RingCrew::Receiver::hand_over(std::span<std::byte> message, bool with_buffer) {
+  Job job;
+  // Without a payload it is small, and copied rather than let occupy a large buffer while it waits.
+  if (with_buffer) {
+    job.buffer = take_request_buffer();
+    job.message = message;
+  } else {
+    job.copy.assign(message.begin(), message.end());
+    job.message = job.copy;
+  }
+  crew_.hand_over(std::move(job));
+  expects_ = false;
+}
+
+/// Looks for the next request a little longer instead of going to sleep: waking an idle processor
+/// costs more than a request. Only where the last gap was that short, too, so that a caller that
+/// takes its time costs no more than one such look.
+bool RingCrew::Receiver::keeps_polling() {
+  if (!polls_ || crew_.settings_.poll.count() == 0) return false;
+  if (!expects_ && crowd_ == 0) return false;
+  const auto now = Clock::now();
+  if (!idle_since_) idle_since_ = now;
+  if (now - *idle_since_ < crew_.settings_.poll) return true;
+  polls_ = false;
+  return false;
+}
+
+void RingCrew::Receiver::wait() {
+  const auto begun = Clock::now();
+  engine_.wait(request_buffer() ? crew_.duties_.fd : -1);
+  if (Clock::now() - begun < crew_.settings_.poll) polls_ = true;
+  idle_since_.reset();
+}
+
+RingCrew::RingCrew(Duties duties, const Settings& settings)
+    : Crew(std::move(duties), settings.threads), settings_(settings) {}
+
+void RingCrew::start() {
+  ::fcntl(duties_.fd, F_SETFL, ::fcntl(duties_.fd, F_GETFL) | O_NONBLOCK);
+  receivers_wanted_ = std::min(settings_.receivers, count());
+  Crew::start();
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return ready_ == count(); });
+  if (able_ == 0) throw std::system_error(ring_error_, std::generic_category(), "io_uring");
+  // Alone there is nobody to put in a receiver's place.
+  if (count() > 1) watch_thread_ = std::thread([this] { watch(); });
+}
+
+void RingCrew::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    announce_stop();
+  }
+  changed_.notify_all();
+  watch_changed_.notify_all();
+  if (watch_thread_.joinable()) watch_thread_.join();
+  Crew::stop();
+}
+
+void RingCrew::live() {
+  auto engine = UringEngine::create(settings_.depth);
+  Post post;
+  std::unique_lock lock(mutex_);
+  ++ready_;
+  able_ += engine.ok();
+  if (!engine) ring_error_ = engine.code();
+  changed_.notify_all();
+  for (;;) {
+    const auto may_receive = [&] { return receivers_wanted_ != 0 && engine && !stopping(); };
+    changed_.wait(lock, [&] { return may_receive() || !jobs_.empty() || stopping(); });
+    if (may_receive()) {
+      --receivers_wanted_;
+      post.relieved = false;
+      posts_.push_back(&post);
+      lock.unlock();
+      Receiver(*this, post, **engine).run();
+      lock.lock();
+      std::erase(posts_, &post);
+    } else if (!jobs_.empty()) {
+      Job job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      run(std::move(job));
+      lock.lock();
+    } else {
+      break;
+    }
+  }
+}
+
+void RingCrew::run(Job job) {
+  if (job.buffer) request_buffer() = std::move(job.buffer);
+  {
+    const ReadyQueue::Scope scope;
+    duties_.process(job.message);
+  }
+  request_buffer() = {};
+}
+
+void RingCrew::hand_over(Job job) {
+  {
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  changed_.notify_one();
+}
+
+/// Sleeps for as long as no receiver carries out anything itself.
+void RingCrew::watch() {
+  int quiet = 0;
+  std::unique_lock lock(mutex_);
+  while (!stopping()) {
+    watch_changed_.wait_for(lock, kTooLong, [&] { return stopping(); });
+    quiet = look_at_posts() ? 0 : quiet + 1;
+    if (quiet < kQuietLooks) continue;
+    watch_sleeps_ = true;
+    // A receiver that began before it could see that is seen here.
+    if (look_at_posts()) watch_sleeps_ = false;
+    watch_changed_.wait(lock, [&] { return stopping() || !watch_sleeps_; });
+    quiet = 0;
+  }
+}
+
+bool RingCrew::look_at_posts() {
+  bool moved = false;
+  for (Post* post : posts_) {
+    const auto section = post->section.load();
+    moved = moved || section != post->seen;
+    if (section == post->seen && section % 2 != 0 && !post->relieved) {
+      post->relieved = true;
+      ++receivers_wanted_;
+      careful_until_ = (Clock::now() + kCareful).time_since_epoch().count();
+      changed_.notify_all();
+    }
+    post->seen = section;
+  }
+  return moved;
+}
+
+void RingCrew::wake_watch() {
+  {
+    const std::lock_guard lock(mutex_);
+    watch_sleeps_ = false;
+  }
+  watch_changed_.notify_one();
+}
+
+}  // namespace alignfs

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "alignfs/fuse/crew.h"
+
+namespace alignfs {
+
+/// A receiver or a few take all requests, in batches. Those that leave the thread go to the
+/// backing by the receiver's own UringEngine; the others it carries out itself where nothing else
+/// waits for it, and hands over to a helper where something does. A request that turns out to be
+/// slow costs its receiver the post: the watch puts a helper in its place.
+///
+///     /dev/fuse --> receiver --+--> its ring --> receiver replies
+///                              +--> itself, if it has nothing in its ring
+///                              '--> jobs --> helper replies
+class RingCrew final : public Crew {
+ public:
+  struct Settings {
+    /// All that receive or help; at least 1.
+    unsigned threads = 1;
+    unsigned receivers = 1;
+    /// Calls to the backing that a receiver has running at once.
+    unsigned depth = 64;
+    /// How long a receiver looks for the next request before it goes to sleep.
+    std::chrono::microseconds poll{0};
+  };
+
+  RingCrew(Duties duties, const Settings& settings);
+  ~RingCrew() override { stop(); }
+
+  void start() override;
+  void stop() override;
+
+ private:
+  class Receiver;
+
+  /// A request on its way to a helper.
+  struct Job {
+    BufferPool::Lease buffer;
+    std::vector<std::byte> copy;
+    std::span<std::byte> message;
+  };
+
+  /// What the watch sees of a receiver.
+  struct Post {
+    /// Odd while the receiver carries out a request itself.
+    std::atomic<std::uint64_t> section{0};
+    std::atomic<bool> relieved{false};
+    /// The watch's own: what it saw last.
+    std::uint64_t seen = 0;
+  };
+
+  void live() override;
+  void run(Job job);
+  void hand_over(Job job);
+  void watch();
+  /// Relieves who is stuck. False if nothing goes on. Requires mutex_.
+  bool look_at_posts();
+  void wake_watch();
+
+  const Settings settings_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Job> jobs_;
+  unsigned receivers_wanted_ = 0;
+  /// Threads that have tried to make a ring, and those that have one: these alone may receive.
+  unsigned ready_ = 0;
+  unsigned able_ = 0;
+  int ring_error_ = 0;
+  std::vector<Post*> posts_;
+
+  std::thread watch_thread_;
+  std::condition_variable watch_changed_;
+  std::atomic<bool> watch_sleeps_{false};
+  /// Until when receivers carry out nothing themselves that may wait, in ticks of steady_clock.
+  std::atomic<std::chrono::steady_clock::rep> careful_until_{0};
+};
+
+}  // namespace alignfs

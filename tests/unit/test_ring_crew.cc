@@ -1,0 +1,281 @@
+// The threads behind a mount, served here through a socket that keeps messages apart as /dev/fuse
+// does.
+
+#include "alignfs/fuse/ring_crew.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <functional>
+#include <future>
+#include <latch>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "alignfs/base/alignment.h"
+#include "alignfs/base/task.h"
+#include "alignfs/base/unique_fd.h"
+#include "alignfs/fuse/worker.h"
+#include "alignfs/io/transfer.h"
+
+namespace alignfs {
+namespace {
+
+using Kind = Pace::Kind;
+
+struct Message {
+  Kind kind = Kind::may_wait;
+  bool keeps_buffer = false;
+  pid_t caller = 0;
+  unsigned number = 0;
+};
+
+constexpr std::size_t kRoom = 4096;
+
+class RingCrewTest : public testing::TestWithParam<std::tuple<unsigned, unsigned>> {
+ protected:
+  void SetUp() override {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    kernel_.reset(ends[0]);
+    daemon_.reset(ends[1]);
+    // Room for every message of a test, so that sending never waits.
+    const int room = 8 << 20;
+    ::setsockopt(kernel_.get(), SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+    std::tie(threads_, receivers_) = GetParam();
+  }
+
+  /// `work` carries out a message, on any thread.
+  void start(std::function<void(const Message&)> work, std::size_t buffers = 64) {
+    pool_ = std::make_unique<BufferPool>(kPageSize + kRoom, buffers);
+    Duties duties{.fd = daemon_.get(),
+                  .max_message = kRoom,
+                  .buffers = *pool_,
+                  .pace =
+                      [](std::span<const std::byte> bytes) {
+                        const auto message = read_message(bytes);
+                        return Pace{message.kind, message.keeps_buffer, message.caller};
+                      },
+                  .process =
+                      [this, work](std::span<std::byte> bytes) {
+                        work(read_message(bytes));
+                        ++processed_;
+                        processed_.notify_all();
+                      },
+                  .gone =
+                      [this] {
+                        gone_ = true;
+                        gone_.notify_all();
+                      }};
+    crew_ = std::make_unique<RingCrew>(std::move(duties),
+                                       RingCrew::Settings{.threads = threads_,
+                                                          .receivers = receivers_,
+                                                          .depth = 8,
+                                                          .poll = std::chrono::microseconds(20)});
+    crew_->start();
+  }
+
+  void send(const Message& message) {
+    ASSERT_EQ(::send(kernel_.get(), &message, sizeof message, 0), ssize_t(sizeof message));
+  }
+  void wait_for(unsigned count) {
+    for (unsigned now = processed_; now < count; now = processed_) processed_.wait(now);
+  }
+
+  static Message read_message(std::span<const std::byte> bytes) {
+    Message message;
+    EXPECT_EQ(bytes.size(), sizeof message);
+    std::memcpy(&message, bytes.data(), sizeof message);
+    return message;
+  }
+
+  UniqueFd kernel_, daemon_;
+  std::unique_ptr<BufferPool> pool_;
+  unsigned threads_ = 1, receivers_ = 1;
+  std::atomic<unsigned> processed_{0};
+  std::atomic<bool> gone_{false};
+  std::unique_ptr<RingCrew> crew_;
+};
+
+std::string name_of(const testing::TestParamInfo<std::tuple<unsigned, unsigned>>& info) {
+  return std::to_string(std::get<0>(info.param)) + "_threads_" +
+         std::to_string(std::get<1>(info.param)) + "_receivers";
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, RingCrewTest,
+                         testing::Values(std::tuple(1u, 1u), std::tuple(2u, 1u), std::tuple(8u, 1u),
+                                         std::tuple(8u, 2u)),
+                         name_of);
+
+/// Alone there is nobody to take over.
+class RingCrewOfSeveral : public RingCrewTest {};
+INSTANTIATE_TEST_SUITE_P(Threads, RingCrewOfSeveral,
+                         testing::Values(std::tuple(2u, 1u), std::tuple(8u, 1u),
+                                         std::tuple(8u, 2u)),
+                         name_of);
+
+TEST_P(RingCrewTest, CarriesOutEveryMessageOnce) {
+  constexpr unsigned kCount = 20'000;
+  std::vector<std::atomic<int>> times(kCount);
+  start([&](const Message& message) { ++times[message.number]; });
+  for (unsigned i = 0; i < kCount; ++i) {
+    send({.kind = Kind(i % 4), .keeps_buffer = i % 3 == 0, .caller = pid_t(i % 5), .number = i});
+  }
+  wait_for(kCount);
+  crew_->stop();
+  for (unsigned i = 0; i < kCount; ++i) ASSERT_EQ(times[i], 1) << i;
+}
+
+TEST_P(RingCrewOfSeveral, OneThatIsStuckDoesNotKeepTheOthers) {
+  std::latch release(1);
+  start([&](const Message& message) {
+    if (message.number == 0) release.wait();
+  });
+  // As many as leave one thread to receive, and later one more than helpers: that one waits its
+  // turn, and still nobody else does.
+  for (unsigned i = 0; i + 1 < threads_; ++i) send({.kind = Kind::may_wait, .number = 0});
+  send({.kind = Kind::waits, .number = 0});
+  for (unsigned i = 1; i <= 100; ++i) send({.kind = Kind::at_once, .number = i});
+  wait_for(100);
+  release.count_down();
+  wait_for(100 + threads_);
+}
+
+TEST_P(RingCrewOfSeveral, WhatIsKnownToWaitNeverOccupiesTheReceiver) {
+  std::mutex mutex;
+  std::set<std::thread::id> receivers, helpers;
+  start([&](const Message& message) {
+    const std::lock_guard guard(mutex);
+    (message.kind == Kind::waits ? helpers : receivers).insert(std::this_thread::get_id());
+  });
+  for (unsigned i = 0; i < 1000; ++i) send({.kind = i % 2 == 0 ? Kind::waits : Kind::at_once});
+  wait_for(1000);
+  const std::lock_guard guard(mutex);
+  for (const auto& id : receivers) EXPECT_EQ(helpers.count(id), 0U);
+  EXPECT_LE(receivers.size(), receivers_);
+}
+
+Detached read_one(int fd, std::atomic<unsigned>& done) {
+  std::byte byte{};
+  const auto got = co_await FullTransfer::read(fd, {&byte, 1}, std::uint64_t(-1), 1);
+  EXPECT_TRUE(got.ok());
+  ++done;
+  done.notify_all();
+}
+
+TEST_P(RingCrewOfSeveral, WhatIsInTheRingIsNotKeptByWhatIsStuck) {
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
+  const UniqueFd out(pipe[0]), in(pipe[1]);
+  std::atomic<unsigned> done{0};
+  std::latch release(1);
+  start([&](const Message& message) {
+    if (message.kind == Kind::leaves_thread) read_one(out.get(), done);
+    if (message.kind == Kind::may_wait) release.wait();
+  });
+  for (unsigned i = 0; i < 4; ++i) send({.kind = Kind::leaves_thread});
+  wait_for(4);
+  send({.kind = Kind::may_wait});
+  send({.kind = Kind::at_once});
+  wait_for(5);
+  ASSERT_EQ(::write(in.get(), "abcd", 4), 4);
+  for (unsigned now = done; now != 4; now = done) done.wait(now);
+  release.count_down();
+  wait_for(6);
+}
+
+TEST_P(RingCrewTest, APayloadStaysUntilItIsNoLongerNeeded) {
+  std::mutex mutex;
+  std::vector<std::pair<BufferPool::Lease, unsigned>> kept;
+  start(
+      [&](const Message& message) {
+        if (!message.keeps_buffer) return;
+        auto lease = take_request_buffer();
+        const std::lock_guard guard(mutex);
+        kept.emplace_back(std::move(lease), message.number);
+      },
+      64);
+  for (unsigned i = 0; i < 40; ++i) {
+    send({.kind = Kind(i % 4), .keeps_buffer = true, .number = i});
+    send({.kind = Kind::at_once});
+  }
+  wait_for(80);
+  crew_->stop();
+  ASSERT_EQ(kept.size(), 40U);
+  for (const auto& [lease, number] : kept) {
+    Message message;
+    std::memcpy(&message, lease.data() + kPageSize - kWriteHeader, sizeof message);
+    EXPECT_EQ(message.number, number);
+  }
+  kept.clear();
+}
+
+Detached hold_buffer(int fd, BufferPool::Lease, std::atomic<unsigned>& done) {
+  std::byte byte{};
+  const auto got = co_await FullTransfer::read(fd, {&byte, 1}, std::uint64_t(-1), 1);
+  EXPECT_TRUE(got.ok());
+  ++done;
+  done.notify_all();
+}
+
+TEST_P(RingCrewTest, GoesOnWhenTheRingGivesBuffersBack) {
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
+  const UniqueFd out(pipe[0]), in(pipe[1]);
+  std::atomic<unsigned> done{0};
+  // A thread that waits for a job keeps none; a receiver has one, and the ring the others.
+  start([&](const Message&) { hold_buffer(out.get(), take_request_buffer(), done); }, 3);
+  constexpr unsigned kCount = 200;
+  for (unsigned i = 0; i < kCount; ++i) {
+    send({.kind = Kind::leaves_thread, .keeps_buffer = true});
+  }
+  for (unsigned i = 0; i < kCount; ++i) {
+    ASSERT_EQ(::write(in.get(), "x", 1), 1);
+    for (unsigned now = done; now <= i; now = done) done.wait(now);
+  }
+  EXPECT_EQ(done, kCount);
+}
+
+TEST_P(RingCrewTest, StoppingFinishesWhatIsInHand) {
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
+  const UniqueFd out(pipe[0]), in(pipe[1]);
+  std::atomic<unsigned> done{0};
+  std::atomic<unsigned> waited{0};
+  start([&](const Message& message) {
+    if (message.kind == Kind::leaves_thread) read_one(out.get(), done);
+    if (message.kind == Kind::waits) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      ++waited;
+    }
+  });
+  for (unsigned i = 0; i < 5; ++i) send({.kind = Kind::leaves_thread});
+  for (unsigned i = 0; i < 20; ++i) send({.kind = Kind::waits});
+  send({.kind = Kind::at_once});
+  wait_for(6);
+  std::thread feeder([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    EXPECT_EQ(::write(in.get(), "abcde", 5), 5);
+  });
+  crew_->stop();
+  feeder.join();
+  EXPECT_EQ(done, 5U);
+  // Those that had been received.
+  EXPECT_EQ(waited + 6, processed_);
+}
+
+TEST_P(RingCrewTest, TheEndOfTheMountIsReported) {
+  start([](const Message&) {});
+  kernel_.reset();
+  gone_.wait(false);
+  crew_->stop();
+  EXPECT_TRUE(gone_);
+}
+
+}  // namespace
+}  // namespace alignfs
