@@ -239,7 +239,10 @@ void RingCrew::live() {
   if (!engine) ring_error_ = engine.code();
   changed_.notify_all();
   for (;;) {
-    const auto may_receive = [&] { return receivers_wanted_ != 0 && engine && !stopping(); };
+    // The mount answers when its crew is complete.
+    const auto may_receive = [&] {
+      return receivers_wanted_ != 0 && engine && ready_ == count() && !stopping();
+    };
     changed_.wait(lock, [&] { return may_receive() || !jobs_.empty() || stopping(); });
     if (may_receive()) {
       --receivers_wanted_;

@@ -95,7 +95,7 @@ unsigned UringEngine::reap() {
 }
 
 void UringEngine::wait(int fd) {
-  if (!watching_) {
+  if (fd >= 0 && !watching_) {
     if (auto* entry = slot(); entry != nullptr) {
       ::io_uring_prep_poll_add(entry, fd, POLLIN);
       ::io_uring_sqe_set_data(entry, nullptr);

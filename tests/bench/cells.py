@@ -3,11 +3,12 @@
 import json
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
 
-FILE = "bench.dat"
+FILE, GROWS = "bench.dat", "grows.dat"
 FILE_BYTES = 512 << 20
 DIRECT = (("", "mode=direct"),)
 UNALIGNED = (("bounce", "unaligned=bounce"), ("split", "unaligned=split"))
@@ -28,6 +29,8 @@ def cpu_seconds(pid):
 def prepare(directory, hot):
     """The file that all places share: written out, so that no place pays for its allocation."""
     path = os.path.join(directory, FILE)
+    if os.path.exists(path) and stat.S_ISBLK(os.stat(path).st_mode):
+        return path
     if not os.path.exists(path) or os.path.getsize(path) != FILE_BYTES:
         block = os.urandom(1 << 20)
         with open(path, "wb") as file:
@@ -46,16 +49,16 @@ def prepare(directory, hot):
 
 class FioCell:
     def __init__(self, name, job, *, bandwidth=False, alignfs=DIRECT, peers=True, raw=True,
-                 hot=False, grows=False):
+                 hot=False, grows=False, loop512=False):
         self.name, self.job = name, job
         self.unit = "MiB/s" if bandwidth else "requests/s"
-        self.alignfs, self.peers, self.raw = alignfs, peers, raw
+        self.alignfs, self.peers, self.raw, self.loop512 = alignfs, peers, raw, loop512
         self._bandwidth, self._hot, self._grows = bandwidth, hot, grows
 
     def run(self, directory, daemon, seconds):
         if self._grows:
-            path = os.path.join(directory, "grows.dat")
-            size = "4G"
+            path = os.path.join(directory, GROWS)
+            size = str(FILE_BYTES) if os.path.islink(path) else "4G"
         else:
             path = prepare(directory, self._hot)
             size = str(FILE_BYTES)
@@ -66,7 +69,7 @@ class FioCell:
                    "--output-format=json", *self.job.split()]
         outcome = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                  text=True)
-        if self._grows and os.path.exists(path):
+        if self._grows and os.path.isfile(path):
             os.unlink(path)
         if outcome.returncode != 0:
             reason = outcome.stderr.strip().partition("\n")[0]
@@ -85,7 +88,7 @@ class FioCell:
 class MetaCell:
     """Things done to many files: how many of them a second."""
     unit = "files/s"
-    alignfs, peers, raw = DIRECT, True, True
+    alignfs, peers, raw, loop512 = DIRECT, True, True, False
 
     def __init__(self, name, walk):
         self.name, self._walk = name, walk
@@ -165,9 +168,9 @@ ALL = [
     FioCell("stream16", f"{PSYNC} --rw=read --bs=1m --iomem_align=16", bandwidth=True,
             raw=False),
     FioCell("unaligned_rw", "--ioengine=psync --rw=randwrite --bs=1000 --blockalign=1000",
-            alignfs=UNALIGNED, peers=False),
+            alignfs=UNALIGNED, peers=False, loop512=True),
     FioCell("append100", "--ioengine=psync --rw=write --bs=100", alignfs=UNALIGNED, peers=False,
-            grows=True),
+            grows=True, loop512=True),
     FioCell("mapped_read1m", f"{HOT} --rw=read --bs=1m", bandwidth=True, alignfs=CACHED, hot=True),
     FioCell("mapped_write1m", f"{HOT} --rw=write --bs=1m", bandwidth=True, alignfs=CACHED,
             hot=True),

@@ -5,6 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+
+import cells
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "python"))
 from alignfs_testing import loop_disk, own_mounts, served  # noqa: E402,F401
@@ -41,6 +44,25 @@ class Place:
 RAW = Place("raw")
 
 
+class Loop512:
+    """The kernel's own way to take any request on a disk with large sectors: a loop device with
+    512-byte sectors over the measured file."""
+    name, peer = "loop 512", False
+
+    @contextlib.contextmanager
+    def mounted(self, disk):
+        file = cells.prepare(disk, hot=False)
+        device = subprocess.run(["losetup", "--find", "--show", "--sector-size", "512", file],
+                                check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        try:
+            with tempfile.TemporaryDirectory() as directory:
+                for name in (cells.FILE, cells.GROWS):
+                    os.symlink(device, os.path.join(directory, name))
+                yield directory, None
+        finally:
+            subprocess.run(["losetup", "--detach", device], check=True)
+
+
 def alignfs(name, binary, options):
     return Place(name, lambda disk, mountpoint: [binary, "-f", "-o", options + ",log_level=warn",
                                                  disk, mountpoint])
@@ -74,6 +96,8 @@ def of_cell(options, cell):
         for label, mount_options in cell.alignfs:
             full = " ".join(part for part in (name or "alignfs", label) if part)
             result.append(alignfs(full, os.path.abspath(binary), mount_options))
+    if cell.loop512 and not options.no_peers:
+        result.append(Loop512())
     if cell.peers:
         result += peers(options)
     return result

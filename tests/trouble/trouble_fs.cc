@@ -60,6 +60,8 @@ namespace ops {
 void* init(fuse_conn_info* connection, fuse_config* config) {
   connection->max_readahead = 0;
   config->use_ino = 1;
+  // What is to be slow must not be answered from the kernel's cache.
+  if (trouble.delay_ms != 0) config->attr_timeout = 0;
   return nullptr;
 }
 

@@ -33,7 +33,7 @@ class UringEngine : public Engine {
   /// Ends the calls that are done, handing over what was queued. Returns how many.
   unsigned reap();
   /// Waits until a call is done, `fd` can be read, or a signal comes, handing over what was queued.
-  /// The calls are left to reap(). `fd` must always be the same.
+  /// The calls are left to reap(). `fd` must always be the same, or -1 for none.
   void wait(int fd);
 
  private:

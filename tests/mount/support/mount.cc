@@ -22,11 +22,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-/// Children of this process that run `program`, by /proc.
-std::vector<pid_t> children_running(const std::string& program) {
+/// Children of this process that run alignfs, by /proc: by way of a script or not.
+std::vector<pid_t> daemons_of_this_process() {
   std::vector<pid_t> list;
   std::error_code error;
-  const std::filesystem::path wanted = std::filesystem::canonical(program, error);
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     const std::string name = entry.path().filename();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
@@ -36,7 +35,8 @@ std::vector<pid_t> children_running(const std::string& program) {
       if (line.starts_with("PPid:")) parent = std::stoi(line.substr(5));
     }
     if (parent != getpid()) continue;
-    if (std::filesystem::read_symlink(entry.path() / "exe", error) != wanted) continue;
+    if (std::filesystem::read_symlink(entry.path() / "exe", error).filename() != "alignfs")
+      continue;
     list.push_back(std::stoi(name));
   }
   return list;
@@ -90,7 +90,7 @@ void Mount::start_foreground(const std::vector<std::string>& command) {
 
 void Mount::start_daemon(const std::vector<std::string>& command) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  const std::vector<pid_t> before = children_running(command[0]);
+  const std::vector<pid_t> before = daemons_of_this_process();
   const pid_t starter = start(command, log_.get());
   int status = 0;
   if (!wait_for_exit(starter, kPatience, &status)) {
@@ -104,7 +104,7 @@ void Mount::start_daemon(const std::vector<std::string>& command) {
   }
   // Reads the table, not the mountpoint: the promise is that the mount is there by now.
   if (!is_mounted(path())) throw std::runtime_error("alignfs returned 0 without a mount: " + log());
-  for (const pid_t child : children_running(command[0])) {
+  for (const pid_t child : daemons_of_this_process()) {
     if (std::find(before.begin(), before.end(), child) == before.end()) pid_ = child;
   }
   if (pid_ < 0) throw std::runtime_error("alignfs returned 0, but no daemon runs: " + log());
