@@ -5,6 +5,7 @@ namespace {
 
 struct Queue {
   bool in_scope = false;
+  ReadyQueue::Elsewhere* elsewhere = nullptr;
   std::deque<std::coroutine_handle<>> ready;
 };
 thread_local Queue queue;
@@ -23,7 +24,12 @@ ReadyQueue::Scope::~Scope() {
   queue.in_scope = false;
 }
 
+ReadyQueue::Diversion::Diversion(Elsewhere& elsewhere)
+    : before_(std::exchange(queue.elsewhere, &elsewhere)) {}
+ReadyQueue::Diversion::~Diversion() { queue.elsewhere = before_; }
+
 void ReadyQueue::schedule(std::coroutine_handle<> handle) {
+  if (queue.elsewhere != nullptr) return queue.elsewhere->resume(handle);
   const Scope scope;
   queue.ready.push_back(handle);
 }

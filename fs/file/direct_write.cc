@@ -30,10 +30,17 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
   // Whoever takes O_DIRECT off the shared descriptor for a moment must be alone with the file.
   const bool toggles = need.exclusive && sibling() < 0;
   if (request.append || toggles) need = {RangeLock::kWholeFile, true};
+  // Had before the lock: who waited for a buffer with the lock in hand would wait for those that
+  // hold the buffers and wait for the lock.
+  const bool aligned = !need.exclusive && !request.append;
+  BufferPool::Lease bounce;
+  if (!aligned || !fits_direct_io(data)) {
+    bounce = co_await services_.buffers_for(data.size() + 2ul * geometry_.write_block).lease();
+  }
   RangeLock::Hold hold(shared_->lock, need.range, need.exclusive);
   co_await hold;
 
-  if (!need.exclusive && !request.append) co_return co_await write_aligned(request, data);
+  if (aligned) co_return co_await write_aligned(request, data, bounce.data());
 
   const auto now = attributes();
   if (!now) co_return now.error();
@@ -46,7 +53,8 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
   const Range range{request.offset, request.offset + request.length};
   const auto plan =
       plan_write(range, end, geometry_, mode_.policy, (reopen_flags_ & O_ACCMODE) != O_WRONLY);
-  const auto written = carry_out(plan, {range, data, request.durability, place, traffic});
+  const auto written =
+      carry_out(plan, {range, data, request.durability, place, bounce.data(), traffic});
 
   const bool adapted = !plan.as_it_came();
   const bool split = mode_.policy == UnalignedPolicy::split;
@@ -66,19 +74,30 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
 }
 
 Task<Result<std::size_t>> DirectFile::write_aligned(const IoRequest& request,
-                                                    std::span<const std::byte> data) {
-  BufferPool::Lease lease;
-  if (!is_aligned(reinterpret_cast<std::uintptr_t>(data.data()), memory_boundary_)) {
-    lease = co_await services_.buffers_for(data.size()).lease();
-    std::memcpy(lease.data(), data.data(), data.size());
-    data = {lease.data(), data.size()};
+                                                    std::span<const std::byte> data,
+                                                    std::byte* bounce) {
+  if (bounce != nullptr) {
+    std::memcpy(bounce, data.data(), data.size());
+    data = {bounce, data.size()};
   }
-  const auto written = co_await FullTransfer::write(fd(), data, request.offset,
-                                                    geometry_.write_block, request.durability);
+  auto transfer =
+      FullTransfer::write(fd(), data, request.offset, geometry_.write_block, request.durability);
+  // Over a network or FUSE the kernel makes a write durable only where the system call waits for
+  // it.
+  Result<std::size_t> written = 0;
+  if (request.durability == Durability::none) {
+    written = co_await transfer;
+  } else {
+    written = transfer.run();
+  }
   Counters::Cell traffic{.requests = 1};
   if (written) traffic.bytes = traffic.backing_write = *written;
   services_.counters.add(Operation::write, written ? Outcome::ok : Outcome::error, traffic);
   co_return written;
+}
+
+bool DirectFile::fits_direct_io(std::span<const std::byte> data) const {
+  return is_aligned(reinterpret_cast<std::uintptr_t>(data.data()), memory_boundary_);
 }
 
 Result<std::size_t> DirectFile::carry_out(const WritePlan& plan, const WriteStep& whole) {
@@ -87,7 +106,10 @@ Result<std::size_t> DirectFile::carry_out(const WritePlan& plan, const WriteStep
     const WriteStep step{
         fragment.range,
         whole.data.subspan(fragment.range.begin - whole.range.begin, fragment.range.length()),
-        step_durability(plan, whole.durability), whole.place, whole.traffic};
+        step_durability(plan, whole.durability),
+        whole.place,
+        whole.bounce,
+        whole.traffic};
     const auto written = fragment.path == WritePath::direct     ? write_direct(step)
                          : fragment.path == WritePath::buffered ? write_buffered(step)
                                                                 : read_modify_write(step);
@@ -105,11 +127,9 @@ Result<std::size_t> DirectFile::carry_out(const WritePlan& plan, const WriteStep
 
 Result<std::size_t> DirectFile::write_direct(const WriteStep& step) {
   auto data = step.data;
-  BufferPool::Lease lease;
-  if (!is_aligned(reinterpret_cast<std::uintptr_t>(data.data()), memory_boundary_)) {
-    lease = services_.buffers_for(data.size()).acquire();
-    std::memcpy(lease.data(), data.data(), data.size());
-    data = {lease.data(), data.size()};
+  if (!fits_direct_io(data)) {
+    std::memcpy(step.bounce, data.data(), data.size());
+    data = {step.bounce, data.size()};
   }
   const auto written =
       write_fully(fd(), data, step.range.begin, geometry_.write_block, step.durability, step.place);
@@ -147,16 +167,15 @@ bool DirectFile::ragged_blocks_cached(const WriteStep& step, Range window) const
 Result<std::size_t> DirectFile::read_modify_write(const WriteStep& step) {
   const Range window = widen(step.range, geometry_.write_block);
   const std::uint64_t head = step.range.begin - window.begin;
-  const auto lease = services_.buffers_for(window.length()).acquire();
-  if (!read_ragged_blocks(step, window, lease.data())) return write_buffered(step);
+  if (!read_ragged_blocks(step, window, step.bounce)) return write_buffered(step);
   // Somebody maps these blocks, or wrote them through the page cache: a store to them since they
   // were read would be undone. Only the bytes of the request may be touched then.
   if (ragged_blocks_cached(step, window)) {
     const auto inside = widen(step.range, geometry_.cache_cell).end;
     return carry_out(plan_write(step.range, inside, geometry_, UnalignedPolicy::split, true), step);
   }
-  std::memcpy(lease.data() + head, step.data.data(), step.data.size());
-  const auto written = write_fully(fd(), {lease.data(), window.length()}, window.begin,
+  std::memcpy(step.bounce + head, step.data.data(), step.data.size());
+  const auto written = write_fully(fd(), {step.bounce, window.length()}, window.begin,
                                    geometry_.write_block, step.durability);
   if (!written) return written.error();
   step.traffic.backing_write += *written;

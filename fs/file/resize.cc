@@ -42,7 +42,7 @@ Task<bool> clone_range(File& from, File& to, file_clone_range range) {
 Task<Result<std::size_t>> copy_range(File& from, std::uint64_t from_offset, File& to,
                                      std::uint64_t to_offset, std::uint64_t length,
                                      BufferPool& buffers) {
-  const auto buffer = buffers.acquire();
+  const auto buffer = co_await buffers.lease();
   const auto cloned = std::min(length, kCloneChunk);
   if (length != 0 && co_await clone_range(from, to, {0, from_offset, cloned, to_offset})) {
     if (const auto synced = to.sync_if_mount_asks(); !synced) co_return synced.error();

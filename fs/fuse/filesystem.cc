@@ -140,12 +140,11 @@ Filesystem::Filesystem(const MountOptions& mount_options, std::string source_pat
     : options(mount_options),
       source(std::move(source_path)),
       workers(worker_count),
-      max_calls(std::min(64u, 8 * worker_count)),
       reporter({.events = mount_options.events, .source = source}),
       // A worker's own, and more for writes that wait for a lock or the backing.
       receive_buffers(kPageSize + max_request, 3ul * worker_count),
       bounce_buffers(DirectMode::buffer_size(max_read), 2ul * worker_count),
-      small_bounce_buffers(kSmallBuffer, max_calls),
+      small_bounce_buffers(kSmallBuffer, std::min(64ul, 8ul * worker_count)),
       copy_buffers(kCopyBuffer, worker_count),
       services{bounce_buffers, small_bounce_buffers, reporter, counters, options.dsync},
       direct(direct_mode(options)),
@@ -153,6 +152,10 @@ Filesystem::Filesystem(const MountOptions& mount_options, std::string source_pat
       control(*this) {
   features.max_request = max_request;
   features.max_read = max_read;
+}
+
+unsigned Filesystem::max_calls() const {
+  return unsigned(receive_buffers.limit() + bounce_buffers.limit() + small_bounce_buffers.limit());
 }
 
 Filesystem::~Filesystem() { close_files(); }

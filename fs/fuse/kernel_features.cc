@@ -60,7 +60,7 @@ constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);      // FUSE_DE
 constexpr unsigned long kBackingClose = _IOW(229, 2, std::uint32_t);  // FUSE_DEV_IOC_BACKING_CLOSE
 
 constexpr std::size_t kDefaultPageLimit = 256;  // fs.fuse.max_pages_limit, and the rule before 6.13
-constexpr std::size_t kMostPages = 512;         // bounds the buffers where root raised the limit
+constexpr std::size_t kMostPages = 320;         // bounds the buffers where root raised the limit
 
 /// FUSE mounts may stack on the backing once; the mount itself may then be the lower layer of none.
 constexpr std::uint32_t kStackDepth = 1;

@@ -24,8 +24,10 @@ bool leaves_thread(const fuse_in_header& header, std::span<const std::byte> body
   if (body.size() < sizeof in || Control::is_control(header.nodeid)) return false;
   std::memcpy(&in, body.data(), sizeof in);
   const bool writes = header.opcode == FUSE_WRITE;
-  // An append looks at the size first, and a write by a stranger at the mode.
-  if (writes && ((in.flags & O_APPEND) != 0 || (in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0)) {
+  // An append looks at the size first, and a write by a stranger at the mode. Asynchronous writes
+  // to a network or FUSE are not made durable by the kernel.
+  if (writes &&
+      ((in.flags & (O_APPEND | O_DSYNC)) != 0 || (in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0)) {
     return false;
   }
   return reinterpret_cast<const File*>(in.fh)->leaves_thread(

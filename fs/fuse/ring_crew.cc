@@ -50,7 +50,7 @@ class RingCrew::Receiver {
   void dispatch(std::span<std::byte> message);
   bool may_run_here(const Pace& pace) const;
   void run_here(std::span<std::byte> message);
-  void hand_over(std::span<std::byte> message, bool with_buffer);
+  void hand_over(std::span<std::byte> message, const Pace& pace);
   bool keeps_polling();
   void wait();
 
@@ -75,6 +75,8 @@ class RingCrew::Receiver {
 
 void RingCrew::Receiver::run() {
   const Engine::Use use(engine_);
+  std::optional<ReadyQueue::Diversion> diversion;
+  if (crew_.count() > 1) diversion.emplace(static_cast<ReadyQueue::Elsewhere&>(crew_));
   while (!gone_ && !post_.relieved && !crew_.stopping()) {
     bool busy = take_requests();
     {
@@ -91,7 +93,7 @@ void RingCrew::Receiver::run() {
     }
   }
   while (engine_.in_flight() != 0) {
-    engine_.wait(-1);
+    engine_.wait_for_calls(kTooLong);
     const ReadyQueue::Scope scope;
     engine_.reap();
   }
@@ -143,14 +145,14 @@ void RingCrew::Receiver::dispatch(std::span<std::byte> message) {
   if (here) {
     run_here(message);
   } else {
-    hand_over(message, pace.keeps_buffer);
+    hand_over(message, pace);
   }
 }
 
 bool RingCrew::Receiver::may_run_here(const Pace& pace) const {
   if (crew_.count() == 1) return true;
-  // Nobody else could end what is in this thread's ring.
-  if (engine_.in_flight() != 0 || pace.kind == Pace::Kind::waits) return false;
+  // Nobody else could end what is in this thread's ring, or take its place.
+  if (engine_.in_flight() != 0 || pace.kind == Pace::Kind::waits || crew_.idle_ == 0) return false;
   if (Clock::now().time_since_epoch().count() < crew_.careful_until_) return false;
   // Requests of several callers queue up. One caller's would come one after the other anyway.
   const bool others_wait = in_a_row_ != 0 && pace.caller != last_caller_;
@@ -171,17 +173,17 @@ void RingCrew::Receiver::run_here(std::span<std::byte> message) {
   expects_ = true;
 }
 
-void RingCrew::Receiver::hand_over(std::span<std::byte> message, bool with_buffer) {
+void RingCrew::Receiver::hand_over(std::span<std::byte> message, const Pace& pace) {
   Job job;
   // Without a payload it is small, and copied rather than let occupy a large buffer while it waits.
-  if (with_buffer) {
+  if (pace.keeps_buffer) {
     job.buffer = take_request_buffer();
     job.message = message;
   } else {
     job.copy.assign(message.begin(), message.end());
     job.message = job.copy;
   }
-  crew_.hand_over(std::move(job));
+  crew_.hand_over(std::move(job), pace.kind == Pace::Kind::waits);
   expects_ = false;
 }
 
@@ -200,7 +202,12 @@ bool RingCrew::Receiver::keeps_polling() {
 
 void RingCrew::Receiver::wait() {
   const auto begun = Clock::now();
-  engine_.wait(request_buffer() ? crew_.duties_.fd : -1);
+  if (request_buffer()) {
+    engine_.wait(crew_.duties_.fd);
+  } else {
+    // Helpers give buffers back, too, and cannot tell.
+    engine_.wait_for_calls(kTooLong);
+  }
   if (Clock::now() - begun < crew_.settings_.poll) polls_ = true;
   idle_since_.reset();
 }
@@ -243,8 +250,18 @@ void RingCrew::live() {
     const auto may_receive = [&] {
       return receivers_wanted_ != 0 && engine && ready_ == count() && !stopping();
     };
-    changed_.wait(lock, [&] { return may_receive() || !jobs_.empty() || stopping(); });
-    if (may_receive()) {
+    std::optional<Job> job;
+    bool waits = false;
+    ++idle_;
+    changed_.wait(
+        lock, [&] { return may_receive() || (job = next_job(&waits)).has_value() || stopping(); });
+    --idle_;
+    if (job) {
+      lock.unlock();
+      run(*std::move(job));
+      lock.lock();
+      long_running_ -= waits;
+    } else if (may_receive()) {
       --receivers_wanted_;
       post.relieved = false;
       posts_.push_back(&post);
@@ -252,33 +269,44 @@ void RingCrew::live() {
       Receiver(*this, post, **engine).run();
       lock.lock();
       std::erase(posts_, &post);
-    } else if (!jobs_.empty()) {
-      Job job = std::move(jobs_.front());
-      jobs_.pop_front();
-      lock.unlock();
-      run(std::move(job));
-      lock.lock();
     } else {
       break;
     }
   }
 }
 
+std::optional<RingCrew::Job> RingCrew::next_job(bool* waits) {
+  // One helper stays for what is short, and to take a receiver's place.
+  const unsigned most = count() > 3 ? count() - 2 : 1;
+  *waits = jobs_.empty() && !long_jobs_.empty() && (long_running_ < most || stopping());
+  auto& queue = *waits ? long_jobs_ : jobs_;
+  if (queue.empty()) return {};
+  long_running_ += *waits;
+  Job job = std::move(queue.front());
+  queue.pop_front();
+  return job;
+}
+
 void RingCrew::run(Job job) {
+  const ReadyQueue::Scope scope;
+  if (job.ready) return job.ready.resume();
   if (job.buffer) request_buffer() = std::move(job.buffer);
-  {
-    const ReadyQueue::Scope scope;
-    duties_.process(job.message);
-  }
+  duties_.process(job.message);
   request_buffer() = {};
 }
 
-void RingCrew::hand_over(Job job) {
+void RingCrew::hand_over(Job job, bool waits) {
   {
     const std::lock_guard lock(mutex_);
-    jobs_.push_back(std::move(job));
+    (waits ? long_jobs_ : jobs_).push_back(std::move(job));
   }
   changed_.notify_one();
+}
+
+void RingCrew::resume(std::coroutine_handle<> handle) {
+  Job job;
+  job.ready = handle;
+  hand_over(std::move(job), false);
 }
 
 /// Sleeps for as long as no receiver carries out anything itself.

@@ -189,7 +189,7 @@ std::unique_ptr<Crew> Session::make_crew() {
       std::move(duties),
       RingCrew::Settings{.threads = threads,
                          .receivers = std::max(1u, threads / kThreadsPerReceiver),
-                         .depth = filesystem_.max_calls,
+                         .depth = filesystem_.max_calls(),
                          .poll = filesystem_.options.poll});
 }
 

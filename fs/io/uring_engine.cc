@@ -73,8 +73,12 @@ void UringEngine::submit() {
 }
 
 unsigned UringEngine::reap() {
-  submit();
-  if (deferred_ && in_flight_ != 0) ::io_uring_get_events(&ring_);
+  if (deferred_ && in_flight_ != 0) {
+    const int taken = ::io_uring_submit_and_get_events(&ring_);
+    if (taken > 0) queued_ -= unsigned(taken);
+  } else {
+    submit();
+  }
   unsigned ended = 0;
   io_uring_cqe* entry = nullptr;
   while (::io_uring_peek_cqe(&ring_, &entry) == 0) {
@@ -95,7 +99,7 @@ unsigned UringEngine::reap() {
 }
 
 void UringEngine::wait(int fd) {
-  if (fd >= 0 && !watching_) {
+  if (!watching_) {
     if (auto* entry = slot(); entry != nullptr) {
       ::io_uring_prep_poll_add(entry, fd, POLLIN);
       ::io_uring_sqe_set_data(entry, nullptr);
@@ -104,6 +108,14 @@ void UringEngine::wait(int fd) {
     }
   }
   const int taken = ::io_uring_submit_and_wait(&ring_, 1);
+  if (taken > 0) queued_ -= unsigned(taken);
+}
+
+void UringEngine::wait_for_calls(std::chrono::microseconds limit) {
+  __kernel_timespec time{};
+  time.tv_nsec = std::chrono::nanoseconds(limit).count();
+  io_uring_cqe* first = nullptr;
+  const int taken = ::io_uring_submit_and_wait_timeout(&ring_, &first, 1, &time, nullptr);
   if (taken > 0) queued_ -= unsigned(taken);
 }
 

@@ -94,8 +94,30 @@ class ReadyQueue {
     bool outermost_;
   };
 
+  /// Who takes coroutines that became ready on a thread which must not run them itself, because
+  /// they may wait.
+  class Elsewhere {
+   public:
+    virtual void resume(std::coroutine_handle<> handle) = 0;
+
+   protected:
+    ~Elsewhere() = default;
+  };
+
+  /// While it lives, what becomes ready on this thread goes to `elsewhere`.
+  class Diversion {
+   public:
+    explicit Diversion(Elsewhere& elsewhere);
+    ~Diversion();
+    Diversion(const Diversion&) = delete;
+    Diversion& operator=(const Diversion&) = delete;
+
+   private:
+    Elsewhere* const before_;
+  };
+
   /// Resumes `handle` on this thread: at the end of the Scope, or before returning where there is
-  /// none.
+  /// none. Under a Diversion it is resumed by another.
   static void schedule(std::coroutine_handle<> handle);
 };
 

@@ -71,11 +71,14 @@ class DirectFile : public File {
     std::span<const std::byte> data;
     Durability durability = Durability::none;
     Place place = Place::at_offset;
+    /// Room for the whole write with a block on either side, one step after the other.
+    std::byte* bounce = nullptr;
     Counters::Cell& traffic;
   };
   /// A request on block boundaries, which goes down whole wherever the file ends.
-  Task<Result<std::size_t>> write_aligned(const IoRequest& request,
-                                          std::span<const std::byte> data);
+  Task<Result<std::size_t>> write_aligned(const IoRequest& request, std::span<const std::byte> data,
+                                          std::byte* bounce);
+  bool fits_direct_io(std::span<const std::byte> data) const;
   Result<std::size_t> carry_out(const WritePlan& plan, const WriteStep& whole);
   Result<std::size_t> write_direct(const WriteStep& step);
   Result<std::size_t> read_modify_write(const WriteStep& step);

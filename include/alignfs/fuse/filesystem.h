@@ -38,17 +38,17 @@ struct Filesystem {
   const MountOptions options;
   const std::string source;
   const unsigned workers;
-  /// Calls to the backing that run at once without a thread each.
-  const unsigned max_calls;
+  /// Calls to the backing that there are buffers for.
+  unsigned max_calls() const;
   /// Requests are served by a RingCrew.
   bool uses_io_uring = false;
 
   Counters counters;
   Reporter reporter;
   /// Requests as they come from the kernel; bounce buffers for the backing, of two sizes; copies in
-  /// progress. Who holds a bounce buffer waits for nothing but the backing; who holds one of the
-  /// others may wait for a lock, but never for another of the same. So the pools may be small and
-  /// still not deadlock. All together stay below 8 MiB a worker.
+  /// progress. Who holds a lock waits for none of them, and nobody who holds one waits for another
+  /// of the same: so the pools may be small and still not deadlock. All together stay below 8 MiB a
+  /// worker.
   BufferPool receive_buffers;
   BufferPool bounce_buffers;
   BufferPool small_bounce_buffers;

@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
+#include "alignfs/base/task.h"
 #include "alignfs/fuse/crew.h"
 
 namespace alignfs {
@@ -21,7 +23,10 @@ namespace alignfs {
 ///     /dev/fuse --> receiver --+--> its ring --> receiver replies
 ///                              +--> itself, if it has nothing in its ring
 ///                              '--> jobs --> helper replies
-class RingCrew final : public Crew {
+///
+/// What becomes ready on a receiver, having waited for a lock or a buffer, may wait again: it goes
+/// to a helper, too. Requests that are known to wait never occupy the last helper but one.
+class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
  public:
   struct Settings {
     /// All that receive or help; at least 1.
@@ -42,11 +47,12 @@ class RingCrew final : public Crew {
  private:
   class Receiver;
 
-  /// A request on its way to a helper.
+  /// A request, or a coroutine that has become ready, on its way to a helper.
   struct Job {
     BufferPool::Lease buffer;
     std::vector<std::byte> copy;
     std::span<std::byte> message;
+    std::coroutine_handle<> ready;
   };
 
   /// What the watch sees of a receiver.
@@ -59,8 +65,11 @@ class RingCrew final : public Crew {
   };
 
   void live() override;
+  /// The job that a helper may do now, or nothing. Requires mutex_.
+  std::optional<Job> next_job(bool* waits);
   void run(Job job);
-  void hand_over(Job job);
+  void hand_over(Job job, bool waits);
+  void resume(std::coroutine_handle<> handle) override;
   void watch();
   /// Relieves who is stuck. False if nothing goes on. Requires mutex_.
   bool look_at_posts();
@@ -70,6 +79,11 @@ class RingCrew final : public Crew {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;
+  /// Those that are known to wait, and how many of them are being done.
+  std::deque<Job> long_jobs_;
+  unsigned long_running_ = 0;
+  /// Threads with nothing to do.
+  std::atomic<unsigned> idle_{0};
   unsigned receivers_wanted_ = 0;
   /// Threads that have tried to make a ring, and those that have one: these alone may receive.
   unsigned ready_ = 0;

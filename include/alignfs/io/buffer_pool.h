@@ -72,6 +72,7 @@ class BufferPool {
   Request lease() { return Request(*this); }
 
   std::size_t buffer_size() const { return size_; }
+  std::size_t limit() const { return limit_; }
   /// Bytes mapped so far.
   std::size_t mapped_bytes() const;
 

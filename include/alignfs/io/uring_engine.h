@@ -2,6 +2,7 @@
 
 #include <liburing.h>
 
+#include <chrono>
 #include <memory>
 
 #include "alignfs/base/result.h"
@@ -33,8 +34,10 @@ class UringEngine : public Engine {
   /// Ends the calls that are done, handing over what was queued. Returns how many.
   unsigned reap();
   /// Waits until a call is done, `fd` can be read, or a signal comes, handing over what was queued.
-  /// The calls are left to reap(). `fd` must always be the same, or -1 for none.
+  /// The calls are left to reap(). `fd` must always be the same.
   void wait(int fd);
+  /// The same without a descriptor, and not for longer than `limit`.
+  void wait_for_calls(std::chrono::microseconds limit);
 
  private:
   explicit UringEngine(unsigned depth) : depth_(depth) {}
