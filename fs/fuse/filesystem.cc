@@ -34,9 +34,13 @@ unsigned worker_count(const MountOptions& options) {
 
 /// Whether requests are to be served by way of io_uring. `complaint` gets one line if it is asked
 /// for and not to be had.
-bool choose_io_uring(MountOptions::Engine engine, std::string& complaint) {
+bool choose_io_uring(const MountOptions& options, std::string& complaint) {
   using Engine = MountOptions::Engine;
+  const auto engine = options.engine;
   if (engine == Engine::threads) return false;
+  // Other modes have nothing that leaves a thread: several threads serve them better than one
+  // receiver.
+  if (engine == Engine::automatic && options.mode != MountOptions::Mode::direct) return false;
   const auto tried = UringEngine::create(1);
   if (tried) return true;
   const char* reason = std::strerror(tried.code());
@@ -222,7 +226,7 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
     log_verdict(source, *backing);
     if (*backing) geometry = make_geometry(**backing, options.alignment);
   }
-  const bool uses_io_uring = choose_io_uring(options.engine, complaint);
+  const bool uses_io_uring = choose_io_uring(options, complaint);
   if (!complaint.empty()) return nullptr;
   const auto block = geometry ? geometry->judged.write.bytes : options.alignment.block.value_or(0);
   const bool strict = options.unaligned == MountOptions::Unaligned::reject;

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "alignfs/base/task.h"
+#include "alignfs/fuse/idle_polling.h"
 #include "alignfs/fuse/worker.h"
 #include "alignfs/io/uring_engine.h"
 
@@ -20,9 +21,6 @@ using std::chrono::milliseconds;
 
 /// Requests taken before the ring is looked at again.
 constexpr int kBatch = 32;
-
-/// How many single requests it takes to forget that there were several at once.
-constexpr unsigned kCrowdMemory = 16;
 
 /// What a receiver may do itself while others wait: about what handing it over would cost.
 constexpr Clock::duration kShort = microseconds(25);
@@ -40,18 +38,18 @@ constexpr int kQuietLooks = 16;
 class RingCrew::Receiver {
  public:
   Receiver(RingCrew& crew, Post& post, UringEngine& engine)
-      : crew_(crew), post_(post), engine_(engine) {}
+      : crew_(crew), post_(post), engine_(engine), polling_(crew.settings_.poll) {}
 
   /// Until it is relieved or the mount is gone or to be stopped. Nothing is left in the ring.
   void run();
 
  private:
+  bool end_calls();
   bool take_requests();
   void dispatch(std::span<std::byte> message);
   bool may_run_here(const Pace& pace) const;
   void run_here(std::span<std::byte> message);
   void hand_over(std::span<std::byte> message, const Pace& pace);
-  bool keeps_polling();
   void wait();
 
   RingCrew& crew_;
@@ -65,12 +63,7 @@ class RingCrew::Receiver {
   /// Mean of the time those take.
   Clock::duration usual_{0};
 
-  bool polls_ = false;
-  /// Requests that left the thread alone since two were last on their way at once, counted down.
-  unsigned crowd_ = 0;
-  /// The last request was one to wait for the next after.
-  bool expects_ = false;
-  std::optional<Clock::time_point> idle_since_;
+  IdlePolling polling_;
 };
 
 void RingCrew::Receiver::run() {
@@ -78,25 +71,26 @@ void RingCrew::Receiver::run() {
   std::optional<ReadyQueue::Diversion> diversion;
   if (crew_.count() > 1) diversion.emplace(static_cast<ReadyQueue::Elsewhere&>(crew_));
   while (!gone_ && !post_.relieved && !crew_.stopping()) {
-    bool busy = take_requests();
-    {
-      const ReadyQueue::Scope scope;
-      if (engine_.reap() != 0) {
-        busy = true;
-        expects_ = false;
-      }
-    }
-    if (busy) {
-      idle_since_.reset();
-    } else if (!keeps_polling()) {
+    const bool received = take_requests();
+    const bool ended = end_calls();
+    if (received || ended) {
+      polling_.busy();
+    } else if (!polling_.looks_again(Clock::now())) {
       wait();
     }
   }
   while (engine_.in_flight() != 0) {
     engine_.wait_for_calls(kTooLong);
-    const ReadyQueue::Scope scope;
-    engine_.reap();
+    end_calls();
   }
+}
+
+/// True if there were any.
+bool RingCrew::Receiver::end_calls() {
+  const ReadyQueue::Scope scope;
+  if (engine_.reap() == 0) return false;
+  polling_.left_to_others();
+  return true;
 }
 
 /// True if there were any.
@@ -126,18 +120,14 @@ bool RingCrew::Receiver::take_requests() {
 void RingCrew::Receiver::dispatch(std::span<std::byte> message) {
   const Pace pace = crew_.duties_.pace(message);
   if (pace.kind == Pace::Kind::at_once || pace.kind == Pace::Kind::leaves_thread) {
-    const bool idle = engine_.in_flight() == 0;
+    const bool alone = engine_.in_flight() == 0;
     {
       const ReadyQueue::Scope scope;
       crew_.duties_.process(message);
     }
-    // The first one on its own is not kept waiting for company.
-    if (idle) engine_.submit();
-    if (!idle) {
-      crowd_ = kCrowdMemory;
-    } else if (crowd_ != 0) {
-      --crowd_;
-    }
+    if (engine_.in_flight() != 0) polling_.sent_to_backing(alone);
+    // One that is alone is not kept waiting for company.
+    if (alone) engine_.submit();
     return;
   }
   const bool here = may_run_here(pace);
@@ -170,7 +160,7 @@ void RingCrew::Receiver::run_here(std::span<std::byte> message) {
   ++post_.section;
   usual_ += (Clock::now() - begun - usual_) / 8;
   ++in_a_row_;
-  expects_ = true;
+  polling_.carried_out();
 }
 
 void RingCrew::Receiver::hand_over(std::span<std::byte> message, const Pace& pace) {
@@ -184,32 +174,19 @@ void RingCrew::Receiver::hand_over(std::span<std::byte> message, const Pace& pac
     job.message = job.copy;
   }
   crew_.hand_over(std::move(job), pace.kind == Pace::Kind::waits);
-  expects_ = false;
-}
-
-/// Looks for the next request a little longer instead of going to sleep: waking an idle processor
-/// costs more than a request. Only where the last gap was that short, too, so that a caller that
-/// takes its time costs no more than one such look.
-bool RingCrew::Receiver::keeps_polling() {
-  if (!polls_ || crew_.settings_.poll.count() == 0) return false;
-  if (!expects_ && crowd_ == 0) return false;
-  const auto now = Clock::now();
-  if (!idle_since_) idle_since_ = now;
-  if (now - *idle_since_ < crew_.settings_.poll) return true;
-  polls_ = false;
-  return false;
+  polling_.left_to_others();
 }
 
 void RingCrew::Receiver::wait() {
   const auto begun = Clock::now();
+  if (!request_buffer()) request_buffer() = crew_.duties_.buffers.try_acquire();
   if (request_buffer()) {
     engine_.wait(crew_.duties_.fd);
   } else {
     // Helpers give buffers back, too, and cannot tell.
     engine_.wait_for_calls(kTooLong);
   }
-  if (Clock::now() - begun < crew_.settings_.poll) polls_ = true;
-  idle_since_.reset();
+  polling_.slept(Clock::now() - begun);
 }
 
 RingCrew::RingCrew(Duties duties, const Settings& settings)

@@ -88,7 +88,7 @@ class FioCell:
 class MetaCell:
     """Things done to many files: how many of them a second."""
     unit = "files/s"
-    alignfs, peers, raw, loop512 = DIRECT, True, True, False
+    alignfs, peers, raw, loop512 = DIRECT + (("mapped", "mode=mapped"),), True, True, False
 
     def __init__(self, name, walk):
         self.name, self._walk = name, walk
