@@ -9,7 +9,7 @@ namespace alignfs {
 namespace {
 
 // Completions are worked off by the thread itself when it asks for them, not by an interruption at
-// whatever it does: half the cost of a request at depth 16. Linux 6.1; older kernels say EINVAL.
+// whatever it does (docs/performance.md has the difference). Linux 6.1; older kernels say EINVAL.
 constexpr unsigned kDeferred = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
 
 /// Entries beside the calls: one that waits for the descriptor.
