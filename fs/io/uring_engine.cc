@@ -1,6 +1,7 @@
 #include "alignfs/io/uring_engine.h"
 
 #include <poll.h>
+#include <sys/uio.h>
 
 #include <cerrno>
 #include <initializer_list>
@@ -14,6 +15,9 @@ constexpr unsigned kDeferred = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_T
 
 /// Entries beside the calls: one that waits for the descriptor.
 constexpr unsigned kSpare = 1;
+
+/// Over a network or FUSE the kernel makes a write durable only where the system call waits for it.
+bool is_durable(const BackingCall& call) { return (call.flags & (RWF_DSYNC | RWF_SYNC)) != 0; }
 
 bool given_back_undone(int result) {
   return result == -EAGAIN || result == -EINTR || result == -ECANCELED;
@@ -51,7 +55,7 @@ io_uring_sqe* UringEngine::slot() {
 }
 
 bool UringEngine::start(BackingCall& call) {
-  auto* entry = in_flight_ < depth_ ? slot() : nullptr;
+  auto* entry = in_flight_ < depth_ && !is_durable(call) ? slot() : nullptr;
   if (entry == nullptr) return blocking_.start(call);
   if (call.kind == BackingCall::Kind::read) {
     ::io_uring_prep_read(entry, call.fd, call.data, unsigned(call.size), call.offset);
@@ -61,21 +65,17 @@ bool UringEngine::start(BackingCall& call) {
   entry->rw_flags = call.flags;
   ::io_uring_sqe_set_data(entry, &call);
   ++in_flight_;
-  ++queued_;
   return false;
 }
 
 void UringEngine::submit() {
-  if (queued_ == 0) return;
   // What the kernel does not take now (EAGAIN, EBUSY) stays queued for the next time.
-  const int taken = ::io_uring_submit(&ring_);
-  if (taken > 0) queued_ -= unsigned(taken);
+  if (::io_uring_sq_ready(&ring_) != 0) ::io_uring_submit(&ring_);
 }
 
 unsigned UringEngine::reap() {
   if (deferred_ && in_flight_ != 0) {
-    const int taken = ::io_uring_submit_and_get_events(&ring_);
-    if (taken > 0) queued_ -= unsigned(taken);
+    ::io_uring_submit_and_get_events(&ring_);
   } else {
     submit();
   }
@@ -104,19 +104,16 @@ void UringEngine::wait(int fd) {
       ::io_uring_prep_poll_add(entry, fd, POLLIN);
       ::io_uring_sqe_set_data(entry, nullptr);
       watching_ = true;
-      ++queued_;
     }
   }
-  const int taken = ::io_uring_submit_and_wait(&ring_, 1);
-  if (taken > 0) queued_ -= unsigned(taken);
+  ::io_uring_submit_and_wait(&ring_, 1);
 }
 
 void UringEngine::wait_for_calls(std::chrono::microseconds limit) {
   __kernel_timespec time{};
   time.tv_nsec = std::chrono::nanoseconds(limit).count();
   io_uring_cqe* first = nullptr;
-  const int taken = ::io_uring_submit_and_wait_timeout(&ring_, &first, 1, &time, nullptr);
-  if (taken > 0) queued_ -= unsigned(taken);
+  ::io_uring_submit_and_wait_timeout(&ring_, &first, 1, &time, nullptr);
 }
 
 }  // namespace alignfs

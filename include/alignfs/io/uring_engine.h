@@ -22,8 +22,8 @@ class UringEngine : public Engine {
   UringEngine(const UringEngine&) = delete;
   UringEngine& operator=(const UringEngine&) = delete;
 
-  /// Queues `call` for the next submit(). Calls beyond the depth, and those that the ring gives
-  /// back undone (EAGAIN, EINTR, ECANCELED), are made as BlockingEngine makes them.
+  /// Queues `call` for the next submit(). Durable writes, calls beyond the depth, and those that
+  /// the ring gives back undone (EAGAIN, EINTR, ECANCELED) are made as BlockingEngine makes them.
   bool start(BackingCall& call) override;
 
   /// Calls that were started and have not ended.
@@ -49,7 +49,6 @@ class UringEngine : public Engine {
   bool deferred_ = false;
   bool watching_ = false;
   unsigned in_flight_ = 0;
-  unsigned queued_ = 0;
 };
 
 }  // namespace alignfs
