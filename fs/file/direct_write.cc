@@ -76,20 +76,9 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
 Task<Result<std::size_t>> DirectFile::write_aligned(const IoRequest& request,
                                                     std::span<const std::byte> data,
                                                     std::byte* bounce) {
-  if (bounce != nullptr) {
-    std::memcpy(bounce, data.data(), data.size());
-    data = {bounce, data.size()};
-  }
-  auto transfer =
-      FullTransfer::write(fd(), data, request.offset, geometry_.write_block, request.durability);
-  // Over a network or FUSE the kernel makes a write durable only where the system call waits for
-  // it.
-  Result<std::size_t> written = 0;
-  if (request.durability == Durability::none) {
-    written = co_await transfer;
-  } else {
-    written = transfer.run();
-  }
+  const auto written =
+      co_await FullTransfer::write(fd(), in_fitting_memory(data, bounce), request.offset,
+                                   geometry_.write_block, request.durability);
   Counters::Cell traffic{.requests = 1};
   if (written) traffic.bytes = traffic.backing_write = *written;
   services_.counters.add(Operation::write, written ? Outcome::ok : Outcome::error, traffic);
@@ -98,6 +87,13 @@ Task<Result<std::size_t>> DirectFile::write_aligned(const IoRequest& request,
 
 bool DirectFile::fits_direct_io(std::span<const std::byte> data) const {
   return is_aligned(reinterpret_cast<std::uintptr_t>(data.data()), memory_boundary_);
+}
+
+std::span<const std::byte> DirectFile::in_fitting_memory(std::span<const std::byte> data,
+                                                         std::byte* bounce) const {
+  if (fits_direct_io(data)) return data;
+  std::memcpy(bounce, data.data(), data.size());
+  return {bounce, data.size()};
 }
 
 Result<std::size_t> DirectFile::carry_out(const WritePlan& plan, const WriteStep& whole) {
@@ -126,13 +122,9 @@ Result<std::size_t> DirectFile::carry_out(const WritePlan& plan, const WriteStep
 }
 
 Result<std::size_t> DirectFile::write_direct(const WriteStep& step) {
-  auto data = step.data;
-  if (!fits_direct_io(data)) {
-    std::memcpy(step.bounce, data.data(), data.size());
-    data = {step.bounce, data.size()};
-  }
   const auto written =
-      write_fully(fd(), data, step.range.begin, geometry_.write_block, step.durability, step.place);
+      write_fully(fd(), in_fitting_memory(step.data, step.bounce), step.range.begin,
+                  geometry_.write_block, step.durability, step.place);
   // The end of file that an append went to was moved from outside, off the block.
   if (step.place == Place::at_end && written.code() == EINVAL) return write_buffered(step);
   if (written) step.traffic.backing_write += *written;

@@ -79,6 +79,9 @@ class DirectFile : public File {
   Task<Result<std::size_t>> write_aligned(const IoRequest& request, std::span<const std::byte> data,
                                           std::byte* bounce);
   bool fits_direct_io(std::span<const std::byte> data) const;
+  /// `data` as it lies if it fits, else a copy at `bounce`.
+  std::span<const std::byte> in_fitting_memory(std::span<const std::byte> data,
+                                               std::byte* bounce) const;
   Result<std::size_t> carry_out(const WritePlan& plan, const WriteStep& whole);
   Result<std::size_t> write_direct(const WriteStep& step);
   Result<std::size_t> read_modify_write(const WriteStep& step);
