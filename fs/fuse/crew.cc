@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 
@@ -53,6 +54,11 @@ void Crew::stop() {
   threads_.clear();
 }
 
+void Crew::carry_out(std::span<std::byte> message) const {
+  const ReadyQueue::Scope scope;
+  duties_.process(message);
+}
+
 std::span<std::byte> Crew::receive() {
   std::byte* begin = request_buffer().data() + kPageSize - kWriteHeader;
   const ssize_t size = ::read(duties_.fd, begin, duties_.max_message);
@@ -72,8 +78,7 @@ void BlockingCrew::live() {
     const auto message = receive();
     if (message.empty() && errno == ENODEV) break;
     if (message.empty()) continue;
-    const ReadyQueue::Scope scope;
-    duties_.process(message);
+    carry_out(message);
   }
 }
 

@@ -121,10 +121,7 @@ void RingCrew::Receiver::dispatch(std::span<std::byte> message) {
   const Pace pace = crew_.duties_.pace(message);
   if (pace.kind == Pace::Kind::at_once || pace.kind == Pace::Kind::leaves_thread) {
     const bool alone = engine_.in_flight() == 0;
-    {
-      const ReadyQueue::Scope scope;
-      crew_.duties_.process(message);
-    }
+    crew_.carry_out(message);
     if (engine_.in_flight() != 0) polling_.sent_to_backing(alone);
     // One that is alone is not kept waiting for company.
     if (alone) engine_.submit();
@@ -153,10 +150,7 @@ void RingCrew::Receiver::run_here(std::span<std::byte> message) {
   const auto begun = Clock::now();
   ++post_.section;
   if (crew_.watch_sleeps_) crew_.wake_watch();
-  {
-    const ReadyQueue::Scope scope;
-    crew_.duties_.process(message);
-  }
+  crew_.carry_out(message);
   ++post_.section;
   usual_ += (Clock::now() - begun - usual_) / 8;
   ++in_a_row_;
@@ -179,7 +173,6 @@ void RingCrew::Receiver::hand_over(std::span<std::byte> message, const Pace& pac
 
 void RingCrew::Receiver::wait() {
   const auto begun = Clock::now();
-  if (!request_buffer()) request_buffer() = crew_.duties_.buffers.try_acquire();
   if (request_buffer()) {
     engine_.wait(crew_.duties_.fd);
   } else {
@@ -265,10 +258,12 @@ std::optional<RingCrew::Job> RingCrew::next_job(bool* waits) {
 }
 
 void RingCrew::run(Job job) {
-  const ReadyQueue::Scope scope;
-  if (job.ready) return job.ready.resume();
+  if (job.ready) {
+    const ReadyQueue::Scope scope;
+    return job.ready.resume();
+  }
   if (job.buffer) request_buffer() = std::move(job.buffer);
-  duties_.process(job.message);
+  carry_out(job.message);
   request_buffer() = {};
 }
 

@@ -1,10 +1,8 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <functional>
-#include <memory>
 #include <span>
 #include <thread>
 #include <vector>
@@ -52,6 +50,9 @@ class Crew {
   void announce_stop() { stopping_ = true; }
   bool stopping() const { return stopping_; }
   unsigned count() const { return count_; }
+
+  /// Carries out a request, and then what became ready by it.
+  void carry_out(std::span<std::byte> message) const;
 
   /// The next message, of the size that read(2) returned, in this thread's request buffer. Empty
   /// where there is none: errno tells why, ENODEV that the mount is gone, which was reported then.
