@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <deque>
 #include <filesystem>
 #include <memory>
@@ -20,6 +21,7 @@
 #include "alignfs/io/transfer.h"
 #include "alignfs/io/uring_engine.h"
 #include "tools/no_io_uring.h"
+#include "unit/pipe.h"
 
 namespace alignfs {
 namespace {
@@ -32,15 +34,8 @@ UniqueFd scratch_file(const std::string& content) {
   return fd;
 }
 
-struct Pipe {
-  Pipe() {
-    int ends[2];
-    EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
-    read_end.reset(ends[0]);
-    write_end.reset(ends[1]);
-  }
-  UniqueFd read_end, write_end;
-};
+/// Looked again after this.
+constexpr std::chrono::milliseconds kAWhile(100);
 
 /// A call that notes its own end.
 struct NotedCall : BackingCall {
@@ -54,9 +49,9 @@ struct NotedCall : BackingCall {
   bool over = false;
 };
 
-void finish(UringEngine& engine, int fd) {
+void finish(UringEngine& engine) {
   while (engine.in_flight() != 0) {
-    engine.wait(fd);
+    engine.wait_for_calls(kAWhile);
     engine.reap();
   }
 }
@@ -81,13 +76,13 @@ TEST_F(Uring, CallsRunSideBySideAndEndInAnyOrder) {
   ASSERT_FALSE(engine_->start(reads));
   EXPECT_EQ(engine_->in_flight(), 2U);
   while (!reads.over) {
-    engine_->wait(-1);
+    engine_->wait_for_calls(kAWhile);
     engine_->reap();
   }
   EXPECT_EQ(std::string(quick.data(), 4), "3456");
   EXPECT_FALSE(waits.over);
   ASSERT_EQ(::write(pipe.write_end.get(), "abcd", 4), 4);
-  finish(*engine_, -1);
+  finish(*engine_);
   EXPECT_EQ(waits.result, 4);
   EXPECT_EQ(std::string(slow.data(), 4), "abcd");
 }
@@ -100,7 +95,7 @@ TEST_F(Uring, TheResultIsThatOfTheSystemCall) {
   NotedCall write(file.get(), buffer, 20);
   write.kind = BackingCall::Kind::write;
   for (auto* call : {&at_the_end, &behind, &closed, &write}) ASSERT_FALSE(engine_->start(*call));
-  finish(*engine_, -1);
+  finish(*engine_);
   EXPECT_EQ(at_the_end.result, 4);
   EXPECT_EQ(behind.result, 0);
   EXPECT_EQ(closed.result, -EBADF);
@@ -118,11 +113,24 @@ TEST_F(Uring, FlagsOfTheCallGoDown) {
   unknown.flags = 1 << 30;
   ASSERT_FALSE(engine_->start(append));
   ASSERT_FALSE(engine_->start(unknown));
-  finish(*engine_, -1);
+  finish(*engine_);
   std::array<char, 14> all{};
   ASSERT_EQ(::pread(file.get(), all.data(), all.size(), 0), 14);
   EXPECT_EQ(std::string(all.data(), 14), "0123456789abcd");
   EXPECT_EQ(unknown.result, -EOPNOTSUPP);
+}
+
+TEST_F(Uring, DurableWritesAreMadeAtOnce) {
+  const auto file = scratch_file("0123456789");
+  std::array<char, 4> buffer{'a', 'b', 'c', 'd'};
+  for (const int flag : {RWF_DSYNC, RWF_SYNC}) {
+    NotedCall write(file.get(), buffer, 0);
+    write.kind = BackingCall::Kind::write;
+    write.flags = flag;
+    EXPECT_TRUE(engine_->start(write));
+    EXPECT_EQ(write.result, 4);
+  }
+  EXPECT_EQ(engine_->in_flight(), 0U);
 }
 
 TEST_F(Uring, AFullRingMakesTheCallAtOnce) {
@@ -140,7 +148,7 @@ TEST_F(Uring, AFullRingMakesTheCallAtOnce) {
   EXPECT_EQ(byte[0], '5');
   EXPECT_EQ(engine_->in_flight(), 4U);
   ASSERT_EQ(::write(pipe.write_end.get(), "abcd", 4), 4);
-  finish(*engine_, -1);
+  finish(*engine_);
 }
 
 TEST_F(Uring, MoreCallsThanEntriesEndInTheEnd) {
@@ -152,7 +160,7 @@ TEST_F(Uring, MoreCallsThanEntriesEndInTheEnd) {
       calls.emplace_back(file.get(), buffer, 0);
       if (engine_->start(calls.back())) calls.back().over = true;
     }
-    finish(*engine_, -1);
+    finish(*engine_);
     for (const auto& call : calls) {
       ASSERT_TRUE(call.over);
       ASSERT_EQ(call.result, 4096);
@@ -171,7 +179,7 @@ TEST_F(Uring, WhatWouldBlockIsDoneByTheSystemCall) {
   ASSERT_FALSE(engine_->start(call));
   engine_->submit();
   call.offset = 0;
-  finish(*engine_, -1);
+  finish(*engine_);
   EXPECT_EQ(call.result, -ESPIPE);
 }
 
@@ -201,7 +209,7 @@ TEST_F(Uring, WhatIsCancelledIsDoneByTheSystemCall) {
       ::syscall(SYS_io_uring_register, ring_of_this_process(), kRegisterSyncCancel, &everything, 1),
       0)
       << errno;
-  finish(*engine_, -1);
+  finish(*engine_);
   EXPECT_EQ(call.result, -ESPIPE);
 }
 

@@ -22,6 +22,7 @@
 #include "alignfs/base/unique_fd.h"
 #include "alignfs/fuse/worker.h"
 #include "alignfs/io/transfer.h"
+#include "unit/pipe.h"
 
 namespace alignfs {
 namespace {
@@ -83,9 +84,10 @@ class RingCrewTest : public testing::TestWithParam<std::tuple<unsigned, unsigned
   void send(const Message& message) {
     ASSERT_EQ(::send(kernel_.get(), &message, sizeof message, 0), ssize_t(sizeof message));
   }
-  void wait_for(unsigned count) {
-    for (unsigned now = processed_; now < count; now = processed_) processed_.wait(now);
+  static void wait_for(const std::atomic<unsigned>& counter, unsigned count) {
+    for (unsigned now = counter; now < count; now = counter) counter.wait(now);
   }
+  void wait_for(unsigned count) { wait_for(processed_, count); }
 
   static Message read_message(std::span<const std::byte> bytes) {
     Message message;
@@ -160,7 +162,9 @@ TEST_P(RingCrewOfSeveral, WhatIsKnownToWaitNeverOccupiesTheReceiver) {
   EXPECT_LE(receivers.size(), receivers_);
 }
 
-Detached read_one(int fd, std::atomic<unsigned>& done) {
+/// Reads a byte by the ring, holding `buffer` meanwhile.
+Detached read_one(int fd, std::atomic<unsigned>& done,
+                  [[maybe_unused]] BufferPool::Lease buffer = {}) {
   std::byte byte{};
   const auto got = co_await FullTransfer::read(fd, {&byte, 1}, std::uint64_t(-1), 1);
   EXPECT_TRUE(got.ok());
@@ -169,13 +173,11 @@ Detached read_one(int fd, std::atomic<unsigned>& done) {
 }
 
 TEST_P(RingCrewOfSeveral, WhatIsInTheRingIsNotKeptByWhatIsStuck) {
-  int pipe[2];
-  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
-  const UniqueFd out(pipe[0]), in(pipe[1]);
+  const Pipe pipe;
   std::atomic<unsigned> done{0};
   std::latch release(1);
   start([&](const Message& message) {
-    if (message.kind == Kind::leaves_thread) read_one(out.get(), done);
+    if (message.kind == Kind::leaves_thread) read_one(pipe.read_end.get(), done);
     if (message.kind == Kind::may_wait) release.wait();
   });
   for (unsigned i = 0; i < 4; ++i) send({.kind = Kind::leaves_thread});
@@ -183,8 +185,8 @@ TEST_P(RingCrewOfSeveral, WhatIsInTheRingIsNotKeptByWhatIsStuck) {
   send({.kind = Kind::may_wait});
   send({.kind = Kind::at_once});
   wait_for(5);
-  ASSERT_EQ(::write(in.get(), "abcd", 4), 4);
-  for (unsigned now = done; now != 4; now = done) done.wait(now);
+  ASSERT_EQ(::write(pipe.write_end.get(), "abcd", 4), 4);
+  wait_for(done, 4);
   release.count_down();
   wait_for(6);
 }
@@ -215,40 +217,28 @@ TEST_P(RingCrewTest, APayloadStaysUntilItIsNoLongerNeeded) {
   kept.clear();
 }
 
-Detached hold_buffer(int fd, BufferPool::Lease, std::atomic<unsigned>& done) {
-  std::byte byte{};
-  const auto got = co_await FullTransfer::read(fd, {&byte, 1}, std::uint64_t(-1), 1);
-  EXPECT_TRUE(got.ok());
-  ++done;
-  done.notify_all();
-}
-
 TEST_P(RingCrewTest, GoesOnWhenTheRingGivesBuffersBack) {
-  int pipe[2];
-  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
-  const UniqueFd out(pipe[0]), in(pipe[1]);
+  const Pipe pipe;
   std::atomic<unsigned> done{0};
   // A thread that waits for a job keeps none; a receiver has one, and the ring the others.
-  start([&](const Message&) { hold_buffer(out.get(), take_request_buffer(), done); }, 3);
+  start([&](const Message&) { read_one(pipe.read_end.get(), done, take_request_buffer()); }, 3);
   constexpr unsigned kCount = 200;
   for (unsigned i = 0; i < kCount; ++i) {
     send({.kind = Kind::leaves_thread, .keeps_buffer = true});
   }
   for (unsigned i = 0; i < kCount; ++i) {
-    ASSERT_EQ(::write(in.get(), "x", 1), 1);
-    for (unsigned now = done; now <= i; now = done) done.wait(now);
+    ASSERT_EQ(::write(pipe.write_end.get(), "x", 1), 1);
+    wait_for(done, i + 1);
   }
   EXPECT_EQ(done, kCount);
 }
 
 TEST_P(RingCrewTest, StoppingFinishesWhatIsInHand) {
-  int pipe[2];
-  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
-  const UniqueFd out(pipe[0]), in(pipe[1]);
+  const Pipe pipe;
   std::atomic<unsigned> done{0};
   std::atomic<unsigned> waited{0};
   start([&](const Message& message) {
-    if (message.kind == Kind::leaves_thread) read_one(out.get(), done);
+    if (message.kind == Kind::leaves_thread) read_one(pipe.read_end.get(), done);
     if (message.kind == Kind::waits) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
       ++waited;
@@ -260,7 +250,7 @@ TEST_P(RingCrewTest, StoppingFinishesWhatIsInHand) {
   wait_for(6);
   std::thread feeder([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    EXPECT_EQ(::write(in.get(), "abcde", 5), 5);
+    EXPECT_EQ(::write(pipe.write_end.get(), "abcde", 5), 5);
   });
   crew_->stop();
   feeder.join();
