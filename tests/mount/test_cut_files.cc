@@ -36,7 +36,9 @@ constexpr Case kOutside[] = {{"mapped_outside", "mode=mapped", true},
                              {"buffered_outside", "mode=buffered", true},
                              {"direct_outside", "mode=direct,unaligned=split", true}};
 
-class CutFile : public MountTest, public ::testing::WithParamInterface<Case> {
+class CutFile : public MountTest,
+                public ::testing::WithParamInterface<Case>,
+                protected BackingAndMount {
  protected:
   void SetUp() override {
     MountTest::SetUp();
@@ -44,11 +46,6 @@ class CutFile : public MountTest, public ::testing::WithParamInterface<Case> {
     backing_ = std::make_unique<Backing>(LoopDisk::Shape{});
     mount_ = std::make_unique<Mount>(backing_->path(), GetParam().options);
   }
-  std::string backing(const std::string& name) const { return *backing_ / name; }
-  std::string mounted(const std::string& name) const { return *mount_ / name; }
-
-  std::unique_ptr<Backing> backing_;
-  std::unique_ptr<Mount> mount_;
 };
 
 const auto case_name = [](const auto& test) { return test.param.name; };

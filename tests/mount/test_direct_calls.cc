@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kMiB = 1 << 20;
 
-class DirectCalls : public MountTest {
+class DirectCalls : public MountTest, protected BackingAndMount {
  protected:
   void SetUp() override {
     MountTest::SetUp();
@@ -25,8 +25,6 @@ class DirectCalls : public MountTest {
   void mount(const std::string& options) {
     mount_ = std::make_unique<Mount>(backing_->path(), options);
   }
-  std::string backing(const std::string& name) const { return *backing_ / name; }
-  std::string mounted(const std::string& name) const { return *mount_ / name; }
   double backing_read_bytes(const std::string& operation) const {
     return Stats(mount_->path()).sum("alignfs_backing_read_bytes_total", operation);
   }
@@ -36,9 +34,6 @@ class DirectCalls : public MountTest {
   double backing_write_bytes(const std::string& operation) const {
     return Stats(mount_->path()).sum("alignfs_backing_write_bytes_total", operation);
   }
-
-  std::unique_ptr<Backing> backing_;
-  std::unique_ptr<Mount> mount_;
 };
 
 /// Bytes of `path` that the page cache holds; cachestat(2) is in no libc yet.

@@ -13,7 +13,7 @@ namespace alignfs::test {
 namespace {
 
 /// A 4K-native disk, where every unaligned request needs the daemon's help in direct mode.
-class EndOfFile : public ModeTest {
+class EndOfFile : public ModeTest, protected BackingAndMount {
  protected:
   void SetUp() override {
     MountTest::SetUp();
@@ -21,11 +21,6 @@ class EndOfFile : public ModeTest {
     backing_ = std::make_unique<Backing>(LoopDisk::Shape{});
     mount_ = std::make_unique<Mount>(backing_->path(), GetParam().with("allow_other"));
   }
-  std::string backing(const std::string& name) const { return *backing_ / name; }
-  std::string mounted(const std::string& name) const { return *mount_ / name; }
-
-  std::unique_ptr<Backing> backing_;
-  std::unique_ptr<Mount> mount_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Modes, EndOfFile, ::testing::ValuesIn(kLenientModes), mode_name);

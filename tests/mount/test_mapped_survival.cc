@@ -67,7 +67,9 @@ std::vector<Vandalism> vandalisms() {
   return list;
 }
 
-class Vandalised : public MountTest, public ::testing::WithParamInterface<Vandalism> {
+class Vandalised : public MountTest,
+                   public ::testing::WithParamInterface<Vandalism>,
+                   protected BackingAndMount {
  protected:
   void SetUp() override {
     MountTest::SetUp();
@@ -75,11 +77,6 @@ class Vandalised : public MountTest, public ::testing::WithParamInterface<Vandal
     backing_ = std::make_unique<Backing>(LoopDisk::Shape{.filesystem = GetParam().filesystem});
     mount_ = std::make_unique<Mount>(backing_->path(), GetParam().mode.options);
   }
-  std::string backing(const std::string& name) const { return *backing_ / name; }
-  std::string mounted(const std::string& name) const { return *mount_ / name; }
-
-  std::unique_ptr<Backing> backing_;
-  std::unique_ptr<Mount> mount_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Backing, Vandalised, ::testing::ValuesIn(vandalisms()),

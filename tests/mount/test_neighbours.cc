@@ -27,7 +27,7 @@ namespace {
 constexpr uid_t kStranger = 12345;
 constexpr gid_t kStrangersGroup = 12346;
 
-class Neighbours : public ModeTest {
+class Neighbours : public ModeTest, protected BackingAndMount {
  protected:
   void SetUp() override {
     MountTest::SetUp();
@@ -35,11 +35,6 @@ class Neighbours : public ModeTest {
     backing_ = std::make_unique<Backing>(LoopDisk::Shape{});
     mount_ = std::make_unique<Mount>(backing_->path(), GetParam().with("allow_other,suid"));
   }
-  std::string backing(const std::string& name) const { return *backing_ / name; }
-  std::string mounted(const std::string& name) const { return *mount_ / name; }
-
-  std::unique_ptr<Backing> backing_;
-  std::unique_ptr<Mount> mount_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Modes, Neighbours, ::testing::ValuesIn(kEachWay), mode_name);

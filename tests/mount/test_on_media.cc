@@ -40,7 +40,9 @@ std::string on_disk(const LoopDisk& disk, const std::string& path, std::uint64_t
   return bytes;
 }
 
-class OnMedia : public MountTest, public ::testing::WithParamInterface<Mode> {
+class OnMedia : public MountTest,
+                public ::testing::WithParamInterface<Mode>,
+                protected BackingAndMount {
  protected:
   void SetUp() override {
     MountTest::SetUp();
@@ -54,8 +56,6 @@ class OnMedia : public MountTest, public ::testing::WithParamInterface<Mode> {
         std::make_unique<Mount>(backing_->path(), std::string(GetParam().options) + more_options);
   }
   const LoopDisk& disk() const { return backing_->disk(); }
-  std::string backing(const std::string& name) const { return *backing_ / name; }
-  std::string mounted(const std::string& name) const { return *mount_ / name; }
 
   /// A file open on the mount whose pages are dirty, so that a store to them asks nobody.
   Fd open_dirty(int flags = 0) {
@@ -83,8 +83,6 @@ class OnMedia : public MountTest, public ::testing::WithParamInterface<Mode> {
   }
 
   std::string content_ = pattern(kSize, 0);
-  std::unique_ptr<Backing> backing_;
-  std::unique_ptr<Mount> mount_;
 
  private:
   unsigned writes_ = 0;

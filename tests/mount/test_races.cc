@@ -23,7 +23,9 @@ struct Case {
 
 void PrintTo(const Case& value, std::ostream* out) { *out << value.mode << "_" << value.sector; }
 
-class Races : public MountTest, public ::testing::WithParamInterface<Case> {
+class Races : public MountTest,
+              public ::testing::WithParamInterface<Case>,
+              protected BackingAndMount {
  protected:
   void SetUp() override {
     MountTest::SetUp();
@@ -32,11 +34,6 @@ class Races : public MountTest, public ::testing::WithParamInterface<Case> {
     mount_ = std::make_unique<Mount>(backing_->path(), GetParam().mode.options);
   }
   static int direct() { return GetParam().mode.lenient_direct(); }
-  std::string backing(const std::string& name) const { return *backing_ / name; }
-  std::string mounted(const std::string& name) const { return *mount_ / name; }
-
-  std::unique_ptr<Backing> backing_;
-  std::unique_ptr<Mount> mount_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Modes, Races,

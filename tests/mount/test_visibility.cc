@@ -18,7 +18,7 @@
 namespace alignfs::test {
 namespace {
 
-class Visibility : public MountTest {
+class Visibility : public MountTest, protected BackingAndMount {
  protected:
   void SetUp() override {
     MountTest::SetUp();
@@ -26,11 +26,6 @@ class Visibility : public MountTest {
     backing_ = std::make_unique<Backing>(LoopDisk::Shape{});
     mount_ = std::make_unique<Mount>(backing_->path(), "allow_other");
   }
-  std::string backing(const std::string& name) const { return *backing_ / name; }
-  std::string mounted(const std::string& name) const { return *mount_ / name; }
-
-  std::unique_ptr<Backing> backing_;
-  std::unique_ptr<Mount> mount_;
 };
 
 struct stat status_of(const std::string& path) {

@@ -57,7 +57,9 @@ std::int64_t clock_of_the_kernel() {
   return nanoseconds(now);
 }
 
-class WriteEffects : public MountTest, public ::testing::WithParamInterface<Mode> {
+class WriteEffects : public MountTest,
+                     public ::testing::WithParamInterface<Mode>,
+                     protected BackingAndMount {
  protected:
   void SetUp() override {
     MountTest::SetUp();
@@ -70,8 +72,6 @@ class WriteEffects : public MountTest, public ::testing::WithParamInterface<Mode
   }
   void TearDown() override { fd_.close(); }
 
-  std::string backing(const std::string& name) const { return *backing_ / name; }
-  std::string mounted(const std::string& name) const { return *mount_ / name; }
   /// A byte into a page that is dirty after the first time.
   void write_once() { EXPECT_EQ(pwrite(fd_.get(), "x", 1, 4096 + number_++ % 4096), 1); }
 
@@ -90,8 +90,6 @@ class WriteEffects : public MountTest, public ::testing::WithParamInterface<Mode
     if (!*fine_) std::this_thread::sleep_for(kTick);
   }
 
-  std::unique_ptr<Backing> backing_;
-  std::unique_ptr<Mount> mount_;
   Fd fd_;
 
  private:

@@ -52,4 +52,15 @@ class Backing {
   std::string path_;
 };
 
+/// What most mount tests stand on, for their fixtures to inherit: a backing and the mount over it,
+/// both theirs to make.
+class BackingAndMount {
+ protected:
+  std::string backing(const std::string& name) const { return *backing_ / name; }
+  std::string mounted(const std::string& name) const { return *mount_ / name; }
+
+  std::unique_ptr<Backing> backing_;
+  std::unique_ptr<Mount> mount_;
+};
+
 }  // namespace alignfs::test
