@@ -10,7 +10,8 @@ import tempfile
 import cells
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "python"))
-from alignfs_testing import loop_disk, own_mounts, served  # noqa: E402,F401
+from alignfs_testing import (attach_loop, detach_loop, loop_disk, own_mounts,  # noqa: E402,F401
+                             served)
 
 
 def version(program):
@@ -52,15 +53,14 @@ class Loop512:
     @contextlib.contextmanager
     def mounted(self, disk):
         file = cells.prepare(disk, hot=False)
-        device = subprocess.run(["losetup", "--find", "--show", "--sector-size", "512", file],
-                                check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        device = attach_loop(file, 512)
         try:
             with tempfile.TemporaryDirectory() as directory:
                 for name in (cells.FILE, cells.GROWS):
                     os.symlink(device, os.path.join(directory, name))
                 yield directory, None
         finally:
-            subprocess.run(["losetup", "--detach", device], check=True)
+            detach_loop(device)
 
 
 def alignfs(name, binary, options):
@@ -79,7 +79,8 @@ def peers(options):
             peer=True))
     if shutil.which("mergerfs"):
         found.append(Place("mergerfs", lambda disk, mountpoint: [
-            "mergerfs", "-f", "-o", "cache.files=off,category.create=ff,minfreespace=0", disk, mountpoint],
+            "mergerfs", "-f", "-o", "cache.files=off,category.create=ff,minfreespace=0", disk,
+            mountpoint],
             peer=True))
     if options.passthrough_hp:
         found.append(Place("passthrough_hp", lambda disk, mountpoint: [

@@ -13,7 +13,6 @@ import mmap
 import os
 import random
 import statistics
-import subprocess
 import sys
 import threading
 import time

@@ -70,6 +70,17 @@ def _directory(parent=None):
         shutil.rmtree(path, ignore_errors=True)
 
 
+def attach_loop(file, sector):
+    """A loop device over `file` with sectors of that size, to be detached by the caller."""
+    return subprocess.run(["losetup", "--sector-size", str(sector), "--find", "--show", file],
+                          check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def detach_loop(device):
+    """In use it stays until it is unmounted, and goes then by itself."""
+    subprocess.run(["losetup", "--detach", device], check=True)
+
+
 @contextlib.contextmanager
 def loop_disk(sector=4096, filesystem="ext4", megabytes=384, mkfs_options=()):
     """A directory on a disk with real sectors of that size."""
@@ -78,17 +89,14 @@ def loop_disk(sector=4096, filesystem="ext4", megabytes=384, mkfs_options=()):
             image = os.path.join(storage, "disk")
             with open(image, "wb") as file:
                 file.truncate(megabytes << 20)
-            device = subprocess.run(
-                ["losetup", "--sector-size", str(sector), "--find", "--show", image],
-                check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+            device = attach_loop(image, sector)
             try:
                 force = "-F" if filesystem == "ext4" else "-f"
                 subprocess.run(["mkfs." + filesystem, "-q", force, *mkfs_options, device],
                                check=True)
                 subprocess.run(["mount", device, mountpoint], check=True)
             finally:
-                # In use it stays until it is unmounted, and goes then by itself.
-                subprocess.run(["losetup", "--detach", device], check=True)
+                detach_loop(device)
         try:
             yield mountpoint
         finally:
