@@ -157,22 +157,39 @@ bool DirectFile::ragged_blocks_cached(const WriteStep& step, Range window) const
 }
 
 Result<std::size_t> DirectFile::read_modify_write(const WriteStep& step) {
+  if (shared_->stored_to_while_written) return write_ragged_ends_buffered(step);
   const Range window = widen(step.range, geometry_.write_block);
   const std::uint64_t head = step.range.begin - window.begin;
   if (!read_ragged_blocks(step, window, step.bounce)) return write_buffered(step);
-  // Somebody maps these blocks, or wrote them through the page cache: a store to them since they
-  // were read would be undone. Only the bytes of the request may be touched then.
-  if (ragged_blocks_cached(step, window)) {
-    const auto inside = widen(step.range, geometry_.cache_cell).end;
-    return carry_out(plan_write(step.range, inside, geometry_, UnalignedPolicy::split, true), step);
-  }
   std::memcpy(step.bounce + head, step.data.data(), step.data.size());
-  const auto written = write_fully(fd(), {step.bounce, window.length()}, window.begin,
-                                   geometry_.write_block, step.durability);
+  const std::span<const std::byte> blocks(step.bounce, window.length());
+
+  // A page in the page cache is one that somebody maps or wrote there: a store to it since the
+  // blocks were read would be undone.
+  auto written = write_uncached(fd(), blocks, window.begin, step.durability);
+  bool cached = written.code() == EAGAIN;
+  if (written.code() == EOPNOTSUPP && !(cached = ragged_blocks_cached(step, window))) {
+    written =
+        write_fully(fd(), blocks, window.begin, geometry_.write_block, step.durability, step.place);
+  }
+  if (cached) return write_ragged_ends_buffered(step);
   if (!written) return written.error();
   step.traffic.backing_write += *written;
-  if (*written <= head) return Error{EIO, "write the backing file: stopped within a block"};
+  // Read in while the blocks were on their way, and stored to perhaps: such a page has not the
+  // bytes of this write, and will be written back over them.
+  if (ragged_blocks_cached(step, window)) {
+    shared_->stored_to_while_written = true;
+    return write_ragged_ends_buffered(step);
+  }
+  if (*written == window.length()) return step.data.size();
+  if (*written <= head) return write_ragged_ends_buffered(step);
   return std::min<std::size_t>(*written - head, step.data.size());
+}
+
+/// Touches no byte but those of the request.
+Result<std::size_t> DirectFile::write_ragged_ends_buffered(const WriteStep& step) {
+  const auto inside = widen(step.range, geometry_.cache_cell).end;
+  return carry_out(plan_write(step.range, inside, geometry_, UnalignedPolicy::split, true), step);
 }
 
 Result<std::size_t> DirectFile::write_buffered(const WriteStep& step) {

@@ -1,6 +1,7 @@
 #include "alignfs/io/page_cache.h"
 
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -24,6 +25,16 @@ bool is_cached(int fd, Range range) {
   Cachestat found{};
   if (::syscall(kCachestat, fd, &asked, &found, 0) != 0) return false;
   return found.cached != 0 || found.dirty != 0 || found.writeback != 0;
+}
+
+Result<std::size_t> write_uncached(int fd, std::span<const std::byte> data, std::uint64_t offset,
+                                   Durability durability) {
+  // pwritev2 only reads from what it is given.
+  const iovec part{const_cast<std::byte*>(data.data()), data.size()};
+  const ssize_t written =
+      ::pwritev2(fd, &part, 1, off_t(offset), RWF_NOWAIT | rwf_flag(durability));
+  if (written < 0) return last_error("write the backing file past the page cache");
+  return std::size_t(written);
 }
 
 }  // namespace alignfs

@@ -5,19 +5,15 @@
 #include "alignfs/base/alignment.h"
 
 namespace alignfs {
-namespace {
 
-int flags_for(Durability durability, Place place) {
-  const int append = place == Place::at_end ? RWF_APPEND : 0;
+int rwf_flag(Durability durability) {
   switch (durability) {
-    case Durability::none: return append;
-    case Durability::data: return append | RWF_DSYNC;
+    case Durability::none: return 0;
+    case Durability::data: return RWF_DSYNC;
     case Durability::file: break;
   }
-  return append | RWF_SYNC;
+  return RWF_SYNC;
 }
-
-}  // namespace
 
 FullTransfer::FullTransfer(Kind transfer_kind, int backing, std::span<std::byte> buffer,
                            std::uint64_t start_at, std::uint32_t resumable, int call_flags)
@@ -37,7 +33,8 @@ FullTransfer FullTransfer::write(int fd, std::span<const std::byte> buffer, std:
                                  std::uint32_t block, Durability durability, Place place) {
   // Calls have one form of buffer for both directions; a write only reads from it.
   const std::span bytes(const_cast<std::byte*>(buffer.data()), buffer.size());
-  return {Kind::write, fd, bytes, offset, block, flags_for(durability, place)};
+  const int append = place == Place::at_end ? RWF_APPEND : 0;
+  return {Kind::write, fd, bytes, offset, block, append | rwf_flag(durability)};
 }
 
 void FullTransfer::take_in_result() {

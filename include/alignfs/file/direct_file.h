@@ -85,6 +85,7 @@ class DirectFile : public File {
   Result<std::size_t> carry_out(const WritePlan& plan, const WriteStep& whole);
   Result<std::size_t> write_direct(const WriteStep& step);
   Result<std::size_t> read_modify_write(const WriteStep& step);
+  Result<std::size_t> write_ragged_ends_buffered(const WriteStep& step);
   Result<std::size_t> write_buffered(const WriteStep& step);
   bool read_ragged_blocks(const WriteStep& step, Range window, std::byte* into);
   bool ragged_blocks_cached(const WriteStep& step, Range window) const;

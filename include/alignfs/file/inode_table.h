@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -28,6 +29,9 @@ struct OpenInode {
   RangeLock lock;
   /// For mapped mode.
   MappedInode mapped;
+  /// For direct mode: a page of the file came into the page cache while a block of it was written.
+  /// Somebody uses both at once, so nobody writes bytes that are not his own any more.
+  std::atomic<bool> stored_to_while_written{false};
   /// What the floor above keeps with the open inode; given back with it. Guarded by
   /// attachment_mutex.
   std::shared_ptr<void> attachment;

@@ -17,6 +17,9 @@ enum class Place : std::uint8_t { at_offset, at_end };
 /// When a write must be on the backing's media: RWF_DSYNC and RWF_SYNC of pwritev2(2).
 enum class Durability : std::uint8_t { none, data, file };
 
+/// The RWF_* flag that asks for it, or 0.
+int rwf_flag(Durability durability);
+
 /// A read or write of all of a buffer, in as many calls as it takes. To be awaited once, by a
 /// coroutine that goes on where the thread's engine ends the last call, or run() once.
 ///
