@@ -10,11 +10,13 @@ constexpr unsigned kCompanyMemory = 16;
 
 void IdlePolling::sent_to_backing(bool alone) {
   if (!alone) {
-    company_ = kCompanyMemory;
+    in_company();
   } else if (company_ != 0) {
     --company_;
   }
 }
+
+void IdlePolling::in_company() { company_ = kCompanyMemory; }
 
 bool IdlePolling::looks_again(Clock::time_point now) {
   if (!last_gap_was_short_ || (!caller_goes_on_ && company_ == 0)) return false;

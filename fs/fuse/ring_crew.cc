@@ -1,6 +1,7 @@
 #include "alignfs/fuse/ring_crew.h"
 
 #include <fcntl.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -25,12 +26,21 @@ constexpr int kBatch = 32;
 /// What a receiver may do itself while others wait: about what handing it over would cost.
 constexpr Clock::duration kShort = microseconds(25);
 
+/// What a single caller's call to the backing may take for a receiver to wait for it itself: with
+/// more, what waking somebody costs is no longer worth saving.
+constexpr Clock::duration kShortCall = microseconds(500);
+
 /// A receiver that does one thing for this long has lost its post.
 constexpr milliseconds kTooLong(2);
 /// For how long nothing is risked after that.
 constexpr milliseconds kCareful(100);
 /// Looks at idle receivers after which the watch goes to sleep.
 constexpr int kQuietLooks = 16;
+
+void set_blocking(int fd, bool block) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  ::fcntl(fd, F_SETFL, block ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
+}
 
 }  // namespace
 
@@ -47,8 +57,12 @@ class RingCrew::Receiver {
   bool end_calls();
   bool take_requests();
   void dispatch(std::span<std::byte> message);
-  bool may_run_here(const Pace& pace) const;
+  void send(std::span<std::byte> message);
+  bool may_call_here();
+  void call_here(std::span<std::byte> message);
+  bool may_run_here(const Pace& pace, bool same_caller) const;
   void run_here(std::span<std::byte> message);
+  Clock::duration occupied_by(std::span<std::byte> message);
   void hand_over(std::span<std::byte> message, const Pace& pace);
   void wait();
 
@@ -62,6 +76,11 @@ class RingCrew::Receiver {
   pid_t last_caller_ = 0;
   /// Mean of the time those take.
   Clock::duration usual_{0};
+
+  /// The last request was a single caller's, and its call was made by the receiver.
+  bool called_here_ = false;
+  /// Reads of the descriptor wait until there is a request.
+  bool reads_block_ = false;
 
   IdlePolling polling_;
 };
@@ -106,55 +125,94 @@ bool RingCrew::Receiver::take_requests() {
     }
     const auto message = crew_.receive();
     if (message.empty()) {
-      if (errno == EINTR || errno == ENOENT) continue;
+      if ((errno == EINTR && !reads_block_) || errno == ENOENT) continue;
       gone_ = errno == ENODEV;
       in_a_row_ = 0;
+      // The single caller has not asked again yet: the next read waits for him.
+      if (errno == EAGAIN && called_here_ && engine_.in_flight() == 0) {
+        reads_block_ = crew_.let_reads_block(post_, true);
+        if (reads_block_) continue;
+      }
+      called_here_ = false;
       break;
     }
     any = true;
     dispatch(message);
+    if (reads_block_ && !called_here_) break;
   }
+  if (reads_block_) reads_block_ = crew_.let_reads_block(post_, false);
   return any;
 }
 
 void RingCrew::Receiver::dispatch(std::span<std::byte> message) {
   const Pace pace = crew_.duties_.pace(message);
-  if (pace.kind == Pace::Kind::at_once || pace.kind == Pace::Kind::leaves_thread) {
-    const bool alone = engine_.in_flight() == 0;
-    crew_.carry_out(message);
-    if (engine_.in_flight() != 0) polling_.sent_to_backing(alone);
-    // One that is alone is not kept waiting for company.
-    if (alone) engine_.submit();
-    return;
-  }
-  const bool here = may_run_here(pace);
+  const bool same_caller = pace.caller == last_caller_;
+  called_here_ = pace.kind == Pace::Kind::leaves_thread && same_caller && may_call_here();
+  if (called_here_) return call_here(message);
   last_caller_ = pace.caller;
-  if (here) {
+  if (pace.kind == Pace::Kind::at_once || pace.kind == Pace::Kind::leaves_thread) {
+    return send(message);
+  }
+  if (may_run_here(pace, same_caller)) {
     run_here(message);
   } else {
     hand_over(message, pace);
   }
 }
 
-bool RingCrew::Receiver::may_run_here(const Pace& pace) const {
+void RingCrew::Receiver::send(std::span<std::byte> message) {
+  const bool alone = engine_.in_flight() == 0;
+  crew_.carry_out(message);
+  if (engine_.in_flight() != 0) polling_.sent_to_backing(alone);
+  // One that is alone is not kept waiting for company.
+  if (alone) engine_.submit();
+}
+
+/// Two sleeps in system calls cost a single caller less than two in the ring
+/// (docs/performance.md).
+bool RingCrew::Receiver::may_call_here() {
+  if (!polling_.single_caller() || engine_.in_flight() != 0 || crew_.idle_ == 0 ||
+      !crew_.may_sleep_in_read() ||
+      Clock::now().time_since_epoch().count() < crew_.careful_until_) {
+    return false;
+  }
+  pollfd another{crew_.duties_.fd, POLLIN, 0};
+  if (::poll(&another, 1, 0) == 0) return true;
+  polling_.in_company();
+  return false;
+}
+
+void RingCrew::Receiver::call_here(std::span<std::byte> message) {
+  BlockingEngine blocking;
+  const Engine::Use use(blocking);
+  if (occupied_by(message) > kShortCall) polling_.in_company();
+  polling_.left_to_others();
+}
+
+bool RingCrew::Receiver::may_run_here(const Pace& pace, bool same_caller) const {
   if (crew_.count() == 1) return true;
   // Nobody else could end what is in this thread's ring, or take its place.
   if (engine_.in_flight() != 0 || pace.kind == Pace::Kind::waits || crew_.idle_ == 0) return false;
   if (Clock::now().time_since_epoch().count() < crew_.careful_until_) return false;
   // Requests of several callers queue up. One caller's would come one after the other anyway.
-  const bool others_wait = in_a_row_ != 0 && pace.caller != last_caller_;
+  const bool others_wait = in_a_row_ != 0 && !same_caller;
   return !others_wait || usual_ < kShort;
 }
 
 void RingCrew::Receiver::run_here(std::span<std::byte> message) {
+  usual_ += (occupied_by(message) - usual_) / 8;
+  ++in_a_row_;
+  polling_.carried_out();
+}
+
+/// Carries it out before the eyes of the watch. Returns how long that took.
+Clock::duration RingCrew::Receiver::occupied_by(std::span<std::byte> message) {
   const auto begun = Clock::now();
   ++post_.section;
   if (crew_.watch_sleeps_) crew_.wake_watch();
   crew_.carry_out(message);
   ++post_.section;
-  usual_ += (Clock::now() - begun - usual_) / 8;
-  ++in_a_row_;
-  polling_.carried_out();
+  return Clock::now() - begun;
 }
 
 void RingCrew::Receiver::hand_over(std::span<std::byte> message, const Pace& pace) {
@@ -186,7 +244,7 @@ RingCrew::RingCrew(Duties duties, const Settings& settings)
     : Crew(std::move(duties), settings.threads), settings_(settings) {}
 
 void RingCrew::start() {
-  ::fcntl(duties_.fd, F_SETFL, ::fcntl(duties_.fd, F_GETFL) | O_NONBLOCK);
+  set_blocking(duties_.fd, false);
   receivers_wanted_ = std::min(settings_.receivers, count());
   Crew::start();
   std::unique_lock lock(mutex_);
@@ -235,6 +293,7 @@ void RingCrew::live() {
       --receivers_wanted_;
       post.relieved = false;
       posts_.push_back(&post);
+      set_blocking(duties_.fd, false);
       lock.unlock();
       Receiver(*this, post, **engine).run();
       lock.lock();
@@ -311,6 +370,14 @@ bool RingCrew::look_at_posts() {
     post->seen = section;
   }
   return moved;
+}
+
+bool RingCrew::let_reads_block(const Post& post, bool block) {
+  const std::lock_guard lock(mutex_);
+  // Who has taken the post over needs them as he has made them.
+  if (post.relieved) return false;
+  set_blocking(duties_.fd, block);
+  return block;
 }
 
 void RingCrew::wake_watch() {

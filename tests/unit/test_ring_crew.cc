@@ -22,6 +22,7 @@
 #include "alignfs/base/unique_fd.h"
 #include "alignfs/fuse/worker.h"
 #include "alignfs/io/transfer.h"
+#include "alignfs/io/uring_engine.h"
 #include "unit/pipe.h"
 
 namespace alignfs {
@@ -189,6 +190,57 @@ TEST_P(RingCrewOfSeveral, WhatIsInTheRingIsNotKeptByWhatIsStuck) {
   wait_for(done, 4);
   release.count_down();
   wait_for(6);
+}
+
+TEST_P(RingCrewOfSeveral, ASingleCallersCallsAreMadeByTheReceiver) {
+  std::atomic<unsigned> by_ring{0};
+  start([&](const Message&) {
+    by_ring += dynamic_cast<UringEngine*>(&Engine::of_this_thread()) != nullptr;
+  });
+  constexpr unsigned kCount = 100;
+  for (unsigned i = 1; i <= kCount; ++i) {
+    send({.kind = Kind::leaves_thread, .caller = 7});
+    wait_for(i);
+  }
+  // Who the caller is must be known first, and more than one receiver cannot wait for him alone.
+  // Where a helper has yet to come back a call goes by the ring, too.
+  if (receivers_ == 1) {
+    EXPECT_LT(by_ring, kCount / 2);
+  } else {
+    EXPECT_EQ(by_ring, kCount);
+  }
+  by_ring = 0;
+  for (unsigned i = 1; i <= kCount; ++i) {
+    send({.kind = Kind::leaves_thread, .caller = pid_t(i % 2)});
+    wait_for(kCount + i);
+  }
+  EXPECT_EQ(by_ring, kCount);
+}
+
+TEST_P(RingCrewOfSeveral, ASingleCallersCallThatIsStuckDoesNotKeepTheOthers) {
+  const Pipe pipe;
+  std::atomic<unsigned> done{0};
+  start([&](const Message& message) {
+    if (message.number == 1) read_one(pipe.read_end.get(), done);
+  });
+  for (unsigned i = 1; i <= 10; ++i) {
+    send({.kind = Kind::leaves_thread, .caller = 7});
+    wait_for(i);
+  }
+  send({.kind = Kind::leaves_thread, .caller = 7, .number = 1});
+  for (unsigned i = 0; i < 100; ++i) {
+    send({.kind = Kind::leaves_thread, .caller = pid_t(i % 2)});
+  }
+  wait_for(110);
+  ASSERT_EQ(::write(pipe.write_end.get(), "x", 1), 1);
+  wait_for(done, 1);
+  wait_for(111);
+  // The receiver that lost its post has not made the other one's reads wait.
+  for (unsigned i = 1; i <= 10; ++i) {
+    send({.kind = Kind::leaves_thread, .caller = 7, .number = 1});
+    ASSERT_EQ(::write(pipe.write_end.get(), "x", 1), 1);
+    wait_for(done, 1 + i);
+  }
 }
 
 TEST_P(RingCrewTest, APayloadStaysUntilItIsNoLongerNeeded) {

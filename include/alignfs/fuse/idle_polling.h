@@ -24,6 +24,10 @@ class IdlePolling {
 
   /// A request went to the backing: while others were there already, or alone.
   void sent_to_backing(bool alone);
+  /// Requests of several callers were met.
+  void in_company();
+  /// For some time all requests to the backing were alone.
+  bool single_caller() const { return company_ == 0; }
   /// The thread carried a request out.
   void carried_out() { caller_goes_on_ = true; }
   /// The backing answered, or somebody else carries the request out.

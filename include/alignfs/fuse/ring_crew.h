@@ -70,6 +70,10 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
   void run(Job job);
   void hand_over(Job job, bool waits);
   void resume(std::coroutine_handle<> handle) override;
+  /// A receiver that is alone with the descriptor, and can be replaced, may sleep in read(2).
+  bool may_sleep_in_read() const { return settings_.receivers == 1 && count() > 1; }
+  /// Makes reads of the descriptor wait or not, for the holder of `post`. Returns whether they do.
+  bool let_reads_block(const Post& post, bool block);
   void watch();
   /// Relieves who is stuck. False if nothing goes on. Requires mutex_.
   bool look_at_posts();
