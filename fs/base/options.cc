@@ -15,6 +15,8 @@ namespace {
 constexpr std::uint32_t kMaxAlign = 64 * 1024;
 constexpr unsigned kMaxThreads = 256;
 constexpr unsigned kMaxPoll = 1000;
+// A whole number of the coarsest blocks. Of the larger one five buffers stay below 8 MiB a worker.
+constexpr std::size_t kRequestStep = kMaxAlign, kMaxRequest = 24 * kRequestStep;
 constexpr std::size_t kMaxEvents = 1 << 20;
 
 struct Parser {
@@ -144,6 +146,13 @@ const std::vector<Spec>& specs() {
            const auto number = parse_number<unsigned>(value, 0, kMaxPoll);
            if (number) parser.options.poll = std::chrono::microseconds(*number);
            return number.has_value();
+         }},
+        {"max_request", "auto or bytes from 65536 to 1572864, a multiple of 65536",
+         [](Parser& parser, std::string_view value) {
+           parser.options.max_request.reset();
+           if (value == "auto") return true;
+           parser.options.max_request = parse_number<std::size_t>(value, kRequestStep, kMaxRequest);
+           return parser.options.max_request && *parser.options.max_request % kRequestStep == 0;
          }},
         {"threads", "auto or a number from 1 to 256",
          [](Parser& parser, std::string_view value) {
@@ -340,6 +349,7 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
       {"dsync", on_off(options.dsync)},
       {"engine", kEngine[int(options.engine)]},
       {"poll", std::to_string(options.poll.count())},
+      {"max_request", options.max_request ? std::to_string(*options.max_request) : "auto"},
       {"threads", options.threads ? std::to_string(*options.threads) : "auto"},
       {"events", std::to_string(options.events)},
       {"control", on_off(options.control)},

@@ -310,7 +310,7 @@ std::string Control::options_text() const {
   } else {
     text += "direct_io=unknown\n";
   }
-  text += fmt::format("max_request={}\nmax_read={}\n", filesystem_.features.max_request,
+  text += fmt::format("max_request.effective={}\nmax_read={}\n", filesystem_.features.max_request,
                       filesystem_.features.max_read);
   text += fmt::format("engine.effective={}\n", filesystem_.uses_io_uring ? "uring" : "threads");
   text += fmt::format("shared_mmap={}\n", filesystem_.features.passthrough      ? "backing"

@@ -230,7 +230,14 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
   if (!complaint.empty()) return nullptr;
   const auto block = geometry ? geometry->judged.write.bytes : options.alignment.block.value_or(0);
   const bool strict = options.unaligned == MountOptions::Unaligned::reject;
-  const auto max_request = kernel::choose_max_request(block);
+  const auto max_request = options.max_request.value_or(kernel::choose_max_request(block));
+  if (options.max_request) {
+    if (const auto room = kernel::make_room_for_requests(max_request); !room) {
+      complaint = fmt::format("option 'max_request' does not take '{}' here: {} ({})", max_request,
+                              room.error().context, std::strerror(room.code()));
+      return nullptr;
+    }
+  }
   auto filesystem =
       std::make_unique<Filesystem>(options, source, worker_count(options), max_request,
                                    kernel::choose_max_read(max_request, block, strict));

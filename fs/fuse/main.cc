@@ -49,6 +49,7 @@ Mount options, default first:
   dsync                            every write is on media before it returns
   engine=auto|uring|threads        how the backing is called
   poll=50|N                        microseconds to look for the next request before sleeping
+  max_request=auto|N               bytes of one request; root may exceed the kernel's limit
   threads=auto|N                   workers
   events=1024|N                    events that are kept
   control=on|off                   the .alignfs directory and the user.alignfs.* attributes

@@ -61,8 +61,8 @@ std::int32_t describe(Filesystem& filesystem, const File& file, const Inode& ino
   }
   // Saves a request a close. The page cache of the mount holds nothing to be written out then, and
   // the backing's close would report nothing.
-  info->noflush = id > 0 && filesystem.local_disk &&
-                  inode.id().device == filesystem.inodes->root().id().device;
+  info->noflush =
+      id > 0 && filesystem.local_disk && inode.id().device == filesystem.inodes->root().id().device;
   info->fh = reinterpret_cast<std::uint64_t>(&file);
   // Each call comes as it was made, not as the page cache would make it.
   info->direct_io = !(whole && id > 0);

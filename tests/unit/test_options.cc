@@ -37,6 +37,7 @@ TEST(Options, DefaultsAreThoseOfTheContract) {
   EXPECT_EQ(options.attr_timeout, 1.0);
   EXPECT_EQ(options.engine, MountOptions::Engine::automatic);
   EXPECT_EQ(options.poll.count(), 50);
+  EXPECT_FALSE(options.max_request);
 }
 
 TEST(Options, EveryValueIsTaken) {
@@ -56,6 +57,8 @@ TEST(Options, EveryValueIsTaken) {
   EXPECT_EQ(options.log_file, "/tmp/x");
   EXPECT_EQ(options.attr_timeout, 0.5);
   EXPECT_EQ(options.entry_timeout, 0.0);
+  EXPECT_EQ(parsed({"max_request=1048576"}).max_request, 1048576U);
+  EXPECT_FALSE(parsed({"max_request=1048576,max_request=auto"}).max_request);
 }
 
 TEST(Options, EveryEngineIsTaken) {
@@ -170,6 +173,9 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"engine=aio", "aio", "auto, uring or threads"},
         Wrong{"poll=1001", "1001", "0 to 1000"}, Wrong{"poll=-1", "-1", "0 to 1000"},
         Wrong{"engine=threads,poll=10", "poll", "engine=auto or engine=uring"},
+        Wrong{"max_request=100000", "100000", "a multiple of 65536"},
+        Wrong{"max_request=0", "0", "65536 to 1572864"},
+        Wrong{"max_request=2097152", "2097152", "65536 to 1572864"},
         Wrong{"threads=many", "many", "1 to 256"}, Wrong{"events=0", "0", "1 to 1048576"},
         Wrong{"control=maybe", "maybe", "on or off"}, Wrong{"log_level=loud", "loud", "debug"},
         Wrong{"log_file=relative", "relative", "absolute path"},
@@ -200,6 +206,8 @@ TEST(Options, TheListShowsEveryOptionInForce) {
   EXPECT_EQ(listed("mode=buffered", "passthrough"), "off");
   EXPECT_EQ(listed("engine=uring", "engine"), "uring");
   EXPECT_EQ(listed("poll=7", "poll"), "7");
+  EXPECT_EQ(listed("max_request=65536", "max_request"), "65536");
+  EXPECT_EQ(listed("max_request=auto", "max_request"), "auto");
 }
 
 TEST(Options, TheListLeavesOutWhatTheOthersLeaveWithoutEffect) {

@@ -41,6 +41,8 @@ struct MountOptions {
   /// With io_uring: how long the daemon looks for the next request before it sleeps; 0 is not at
   /// all.
   std::chrono::microseconds poll{50};
+  /// Bytes of one request at most; nullopt is what the kernel allows.
+  std::optional<std::size_t> max_request;
   /// Worker threads; nullopt is auto.
   std::optional<unsigned> threads;
   /// Events the ring keeps.
