@@ -23,6 +23,24 @@ def version(program):
     return answer.stdout.strip().splitlines()[0]
 
 
+PAGE_LIMIT = "/proc/sys/fs/fuse/max_pages_limit"
+
+
+@contextlib.contextmanager
+def kept(setting):
+    """What the mount changes of the machine, the next one must not find."""
+    if not os.path.exists(setting):
+        yield
+        return
+    with open(setting) as file:
+        before = file.read()
+    try:
+        yield
+    finally:
+        with open(setting, "w") as file:
+            file.write(before)
+
+
 class Place:
     """A directory to measure in. `command` gives the arguments of a daemon that stays in the
     foreground; without one it is the raw disk."""
@@ -37,8 +55,8 @@ class Place:
         if self._command is None:
             yield disk, None
             return
-        with served(lambda mountpoint: self._command(disk, mountpoint),
-                    must_end_well=not self.peer) as place:
+        with kept(PAGE_LIMIT), served(lambda mountpoint: self._command(disk, mountpoint),
+                                      must_end_well=not self.peer) as place:
             yield place
 
 
