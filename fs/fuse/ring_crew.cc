@@ -34,6 +34,8 @@ constexpr Clock::duration kShortCall = microseconds(500);
 constexpr milliseconds kTooLong(2);
 /// For how long nothing is risked after that.
 constexpr milliseconds kCareful(100);
+/// Times in a row that one of several receivers is woken for nothing before it leaves.
+constexpr int kFutile = 16;
 /// Looks at idle receivers after which the watch goes to sleep.
 constexpr int kQuietLooks = 16;
 
@@ -81,6 +83,8 @@ class RingCrew::Receiver {
   bool called_here_ = false;
   /// Reads of the descriptor wait until there is a request.
   bool reads_block_ = false;
+  /// Times in a row that it was woken and found no request.
+  int futile_ = 0;
 
   IdlePolling polling_;
 };
@@ -93,7 +97,10 @@ void RingCrew::Receiver::run() {
     const bool received = take_requests();
     const bool ended = end_calls();
     if (received || ended) {
+      futile_ = 0;
       polling_.busy();
+    } else if (futile_ >= kFutile && crew_.leave(post_)) {
+      break;
     } else if (!polling_.looks_again(Clock::now())) {
       wait();
     }
@@ -114,7 +121,7 @@ bool RingCrew::Receiver::end_calls() {
 
 /// True if there were any.
 bool RingCrew::Receiver::take_requests() {
-  bool any = false;
+  int taken = 0;
   for (int i = 0; i < kBatch && !post_.relieved; ++i) {
     auto& buffer = request_buffer();
     if (!buffer) buffer = crew_.duties_.buffers.try_acquire();
@@ -136,12 +143,13 @@ bool RingCrew::Receiver::take_requests() {
       called_here_ = false;
       break;
     }
-    any = true;
+    ++taken;
     dispatch(message);
     if (reads_block_ && !called_here_) break;
   }
+  if (taken == kBatch && !called_here_) crew_.call_for_help();
   if (reads_block_) reads_block_ = crew_.let_reads_block(post_, false);
-  return any;
+  return taken != 0;
 }
 
 void RingCrew::Receiver::dispatch(std::span<std::byte> message) {
@@ -171,8 +179,8 @@ void RingCrew::Receiver::send(std::span<std::byte> message) {
 /// Two sleeps in system calls cost a single caller less than two in the ring
 /// (docs/performance.md).
 bool RingCrew::Receiver::may_call_here() {
-  if (!polling_.single_caller() || engine_.in_flight() != 0 || crew_.idle_ == 0 ||
-      !crew_.may_sleep_in_read() ||
+  // Where the call hangs, one helper takes the post over, and one is there for what waits.
+  if (!polling_.single_caller() || engine_.in_flight() != 0 || crew_.idle_ < 2 ||
       Clock::now().time_since_epoch().count() < crew_.careful_until_) {
     return false;
   }
@@ -238,6 +246,7 @@ void RingCrew::Receiver::wait() {
     engine_.wait_for_calls(kTooLong);
   }
   polling_.slept(Clock::now() - begun);
+  ++futile_;
 }
 
 RingCrew::RingCrew(Duties duties, const Settings& settings)
@@ -245,7 +254,7 @@ RingCrew::RingCrew(Duties duties, const Settings& settings)
 
 void RingCrew::start() {
   set_blocking(duties_.fd, false);
-  receivers_wanted_ = std::min(settings_.receivers, count());
+  receivers_wanted_ = 1;
   Crew::start();
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return ready_ == count(); });
@@ -372,10 +381,25 @@ bool RingCrew::look_at_posts() {
   return moved;
 }
 
+void RingCrew::call_for_help() {
+  const std::lock_guard lock(mutex_);
+  if (posts_.size() + receivers_wanted_ >= std::min(settings_.receivers, count())) return;
+  ++receivers_wanted_;
+  changed_.notify_all();
+}
+
+bool RingCrew::leave(Post& post) {
+  const std::lock_guard lock(mutex_);
+  // One that is relieved has been replaced already.
+  if (!post.relieved && posts_.size() == 1) return false;
+  std::erase(posts_, &post);
+  return true;
+}
+
 bool RingCrew::let_reads_block(const Post& post, bool block) {
   const std::lock_guard lock(mutex_);
-  // Who has taken the post over needs them as he has made them.
-  if (post.relieved) return false;
+  // Others who receive need reads that do not wait, and have seen to it.
+  if (post.relieved || (block && (posts_.size() > 1 || receivers_wanted_ != 0))) return false;
   set_blocking(duties_.fd, block);
   return block;
 }

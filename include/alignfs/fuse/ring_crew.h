@@ -24,6 +24,9 @@ namespace alignfs {
 ///                              +--> itself, if it has nothing in its ring
 ///                              '--> jobs --> helper replies
 ///
+/// As long as one caller alone asks, one request after the other, a single receiver makes his calls
+/// by system calls, too, and sleeps in read(2) for the next.
+///
 /// What becomes ready on a receiver, having waited for a lock or a buffer, may wait again: it goes
 /// to a helper, too. Requests that are known to wait never occupy the last helper but one.
 class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
@@ -31,6 +34,7 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
   struct Settings {
     /// All that receive or help; at least 1.
     unsigned threads = 1;
+    /// At most; there is one until its batches are full, and again when others find nothing to do.
     unsigned receivers = 1;
     /// Calls to the backing that a receiver has running at once.
     unsigned depth = 64;
@@ -70,9 +74,12 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
   void run(Job job);
   void hand_over(Job job, bool waits);
   void resume(std::coroutine_handle<> handle) override;
-  /// A receiver that is alone with the descriptor, and can be replaced, may sleep in read(2).
-  bool may_sleep_in_read() const { return settings_.receivers == 1 && count() > 1; }
-  /// Makes reads of the descriptor wait or not, for the holder of `post`. Returns whether they do.
+  /// Asks for one more receiver, if there may be one.
+  void call_for_help();
+  /// Gives `post` up where others hold one. False where it is the only one.
+  bool leave(Post& post);
+  /// Makes reads of the descriptor wait or not, for the holder of `post`; they never wait while
+  /// there are several receivers. Returns whether they do.
   bool let_reads_block(const Post& post, bool block);
   void watch();
   /// Relieves who is stuck. False if nothing goes on. Requires mutex_.
