@@ -116,6 +116,7 @@ std::string to_json(const Event& event) {
   object["errno"] = event.error == 0 ? Json(nullptr) : text_or_null(strerrorname_np(event.error));
   if (std::string reasons = unseen_reasons(event); !reasons.empty()) object["unseen"] = reasons;
   if (event.action == Action::fallback) object["reason"] = reason_for(event.cause);
+  object["text"] = to_text(event);
   // Last, so that a line can be stored up to here and the count be added when it is read.
   object["repeated"] = event.repeated;
   // ASCII only: names are chosen by strangers, and people cat this to a terminal.

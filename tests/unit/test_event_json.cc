@@ -21,13 +21,17 @@ Event numbered_event() {
 }
 
 TEST(EventJson, AllFieldsToTheLetter) {
-  EXPECT_EQ(to_json(numbered_event()),
+  Event event = numbered_event();
+  Json json = Json::parse(to_json(event));
+  EXPECT_EQ(json["text"], to_text(event));
+  json["text"] = "...";
+  EXPECT_EQ(json.dump(),
             R"({"seq":17,"time":"2026-11-20T22:38:01.123456Z","action":"rejected","op":"write",)"
             R"("syscall":"pwrite64","path":"/db/wal","pid":7318,"tid":7318,"uid":1000,)"
             R"("comm":"python3","buffer":"0x55e508d70880","offset":100,"length":1024,)"
             R"("required":{"memory":512,"offset":4096,"length":4096,"source":"option",)"
             R"("memory_source":"statx"},"broken":["memory","offset","length"],)"
-            R"("nearest":{"offset":0,"length":4096},"errno":"EINVAL","repeated":1})");
+            R"("nearest":{"offset":0,"length":4096},"errno":"EINVAL","text":"...","repeated":1})");
 }
 
 TEST(EventJson, EveryActionAndDirectionHasItsName) {
