@@ -94,12 +94,13 @@ const std::vector<Spec>& specs() {
                                            {"mapped", Options::Mode::mapped},
                                            {"buffered", Options::Mode::buffered}});
          }},
-        {"unaligned", "bounce, split or reject",
+        {"unaligned", "bounce, split, reject or audit",
          [](Parser& parser, std::string_view value) {
            return set_word<Options::Unaligned>(parser.options.unaligned, value,
                                                {{"bounce", Options::Unaligned::bounce},
                                                 {"split", Options::Unaligned::split},
-                                                {"reject", Options::Unaligned::reject}});
+                                                {"reject", Options::Unaligned::reject},
+                                                {"audit", Options::Unaligned::audit}});
          }},
         {"enforce", "all or odirect",
          [](Parser& parser, std::string_view value) {
@@ -160,6 +161,11 @@ const std::vector<Spec>& specs() {
            if (value == "auto") return true;
            parser.options.threads = parse_number<unsigned>(value, 1, kMaxThreads);
            return parser.options.threads.has_value();
+         }},
+        {"report", "log or log+tty",
+         [](Parser& parser, std::string_view value) {
+           return set_word<bool>(parser.options.report_on_terminals, value,
+                                 {{"log", false}, {"log+tty", true}});
          }},
         {"events", "a number from 1 to 1048576",
          [](Parser& parser, std::string_view value) {
@@ -269,7 +275,9 @@ bool is_not_direct(const MountOptions& options) { return !is_direct(options); }
 bool may_poll(const MountOptions& options) {
   return options.engine != MountOptions::Engine::threads;
 }
-bool is_strict(const MountOptions& options) {
+bool is_strict(const MountOptions& options) { return options.is_strict(); }
+
+bool may_refuse(const MountOptions& options) {
   return is_direct(options) && options.unaligned == MountOptions::Unaligned::reject;
 }
 
@@ -281,9 +289,10 @@ struct Use {
 };
 constexpr Use kUses[] = {
     {"unaligned", is_direct, "mode=direct"},
-    {"enforce", is_strict, "mode=direct with unaligned=reject"},
+    {"enforce", is_strict, "mode=direct with unaligned=reject or audit"},
     {"align", is_direct, "mode=direct"},
-    {"mem_align", is_strict, "mode=direct with unaligned=reject"},
+    {"report", may_refuse, "mode=direct with unaligned=reject"},
+    {"mem_align", is_strict, "mode=direct with unaligned=reject or audit"},
     {"require_direct", is_direct, "mode=direct"},
     {"map_advice", is_mapped, "mode=mapped"},
     {"map_populate", is_mapped, "mode=mapped"},
@@ -331,7 +340,7 @@ ParsedOptions parse_mount_options(const std::vector<std::string>& arguments) {
 
 std::vector<std::pair<std::string, std::string>> list_options(const MountOptions& options) {
   const auto on_off = [](bool value) { return std::string(value ? "on" : "off"); };
-  static constexpr const char* kUnaligned[] = {"bounce", "split", "reject"};
+  static constexpr const char* kUnaligned[] = {"bounce", "split", "reject", "audit"};
   static constexpr const char* kEnforce[] = {"all", "odirect"};
   static constexpr const char* kMode[] = {"direct", "mapped", "buffered"};
   static constexpr const char* kEngine[] = {"auto", "uring", "threads"};
@@ -351,6 +360,7 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
       {"poll", std::to_string(options.poll.count())},
       {"max_request", options.max_request ? std::to_string(*options.max_request) : "auto"},
       {"threads", options.threads ? std::to_string(*options.threads) : "auto"},
+      {"report", options.report_on_terminals ? "log+tty" : "log"},
       {"events", std::to_string(options.events)},
       {"control", on_off(options.control)},
       {"log_level", options.log_level},

@@ -36,7 +36,7 @@ Result<std::unique_ptr<File>> DirectFile::open(const FileServices& services, con
 
 /// Whether a strict mount lets the request pass.
 Status DirectFile::judge(const IoRequest& request, Direction direction) {
-  if (!mode_.reject || request.internal || (mode_.only_odirect && !request.odirect)) return {};
+  if (!mode_.strict || request.internal || (mode_.only_odirect && !request.odirect)) return {};
   const auto fragment = fragment_of(request, direction);
   const auto rules = rules_for(geometry_, direction, mode_.vector);
   const auto view = services_.observer.observe(fragment);
@@ -54,7 +54,9 @@ Status DirectFile::judge(const IoRequest& request, Direction direction) {
       return {};
     }
   }
-  services_.observer.rejected(fragment, view, rules, diagnosis);
+  services_.observer.judged(mode_.audit ? Action::bounced : Action::rejected, fragment, view, rules,
+                            diagnosis);
+  if (mode_.audit) return {};
   return Error{EINVAL, "misaligned request"};
 }
 
@@ -62,7 +64,7 @@ bool DirectFile::leaves_thread(Direction direction, std::uint64_t offset,
                                std::uint64_t length) const {
   const auto block = direction == Direction::read ? geometry_.read_block : geometry_.write_block;
   if (direction == Direction::write && services_.dsync) return false;
-  return !mode_.reject && is_aligned(offset | length, block) && offset + length <= kMaxOffset;
+  return !mode_.strict && is_aligned(offset | length, block) && offset + length <= kMaxOffset;
 }
 
 Task<Result<File::ReadData>> DirectFile::read(IoRequest request) {
@@ -103,7 +105,7 @@ Task<Result<File::ReadData>> DirectFile::read(IoRequest request) {
   traffic.backing_read = *got;
   const auto outcome = plan.widened() ? Outcome::bounced : Outcome::ok;
   services_.counters.add(Operation::read, outcome, traffic);
-  if (plan.widened() && !request.internal) {
+  if (plan.widened() && !request.internal && !mode_.audit) {
     services_.observer.adapted(Action::bounced, fragment_of(request, Direction::read),
                                rules_for(geometry_, Direction::read, mode_.vector));
   }

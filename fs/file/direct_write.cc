@@ -65,7 +65,7 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
     outcome = Outcome::error;
   }
   services_.counters.add(Operation::write, outcome, traffic);
-  if (adapted && !request.internal) {
+  if (adapted && !request.internal && !mode_.audit) {
     services_.observer.adapted(split ? Action::split : Action::bounced,
                                fragment_of(request, Direction::write),
                                rules_for(geometry_, Direction::write, mode_.vector));

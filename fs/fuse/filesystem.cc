@@ -130,7 +130,8 @@ void log_verdict(const std::string& source, const Result<BackingGeometry>& backi
 
 DirectMode direct_mode(const MountOptions& options) {
   using Options = MountOptions;
-  return {.reject = options.unaligned == Options::Unaligned::reject,
+  return {.strict = options.is_strict(),
+          .audit = options.unaligned == Options::Unaligned::audit,
           .only_odirect = options.enforce == Options::Enforce::odirect,
           .policy = options.unaligned == Options::Unaligned::split ? UnalignedPolicy::split
                                                                    : UnalignedPolicy::bounce,
@@ -144,7 +145,9 @@ Filesystem::Filesystem(const MountOptions& mount_options, std::string source_pat
     : options(mount_options),
       source(std::move(source_path)),
       workers(worker_count),
-      reporter({.events = mount_options.events, .source = source}),
+      reporter({.events = mount_options.events,
+                .source = source,
+                .terminals = mount_options.report_on_terminals}),
       // A worker's own, and more for writes that wait for a lock or the backing.
       receive_buffers(kPageSize + max_request, 3ul * worker_count),
       bounce_buffers(DirectMode::buffer_size(max_read), 2ul * worker_count),
@@ -229,7 +232,6 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
   const bool uses_io_uring = choose_io_uring(options, complaint);
   if (!complaint.empty()) return nullptr;
   const auto block = geometry ? geometry->judged.write.bytes : options.alignment.block.value_or(0);
-  const bool strict = options.unaligned == MountOptions::Unaligned::reject;
   const auto max_request = options.max_request.value_or(kernel::choose_max_request(block));
   if (options.max_request) {
     if (const auto room = kernel::make_room_for_requests(max_request); !room) {
@@ -238,9 +240,9 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
       return nullptr;
     }
   }
-  auto filesystem =
-      std::make_unique<Filesystem>(options, source, worker_count(options), max_request,
-                                   kernel::choose_max_read(max_request, block, strict));
+  auto filesystem = std::make_unique<Filesystem>(
+      options, source, worker_count(options), max_request,
+      kernel::choose_max_read(max_request, block, options.is_strict()));
   filesystem->uses_io_uring = uses_io_uring;
   if (direct) filesystem->direct.vector = probe_vector_rule(directory.get());
   filesystem->source_geometry = geometry;

@@ -38,10 +38,11 @@ and a request that O_DIRECT would refuse is made to work, or refused with an exp
 
 Mount options, default first:
   mode=direct|mapped|buffered      O_DIRECT; a shared mapping; plain reads and writes
-  unaligned=bounce|split|reject    read-modify-write; ragged ends through the page cache; EINVAL
-  enforce=all|odirect              reject: judge every open, or those with O_DIRECT alone
+  unaligned=bounce|split|reject|audit    read-modify-write; ragged ends through the page cache;
+                                   EINVAL; bounce, but judge and report as reject does
+  enforce=all|odirect              reject, audit: judge every open, or those with O_DIRECT alone
   align=auto|N                     offset and length boundary in bytes, a power of two
-  mem_align=auto|N|off             reject: boundary of the program's buffer
+  mem_align=auto|N|off             reject, audit: boundary of the program's buffer
   require_direct                   mount only where direct I/O is proven
   map_advice=normal|sequential|random|willneed    mapped: what the kernel reads ahead
   map_populate                     mapped: a file is read whole when it is first read
@@ -51,6 +52,7 @@ Mount options, default first:
   poll=50|N                        microseconds to look for the next request before sleeping
   max_request=auto|N               bytes of one request; root may exceed the kernel's limit
   threads=auto|N                   workers
+  report=log|log+tty               reject: also show refusals on the refused program's terminal
   events=1024|N                    events that are kept
   control=on|off                   the .alignfs directory and the user.alignfs.* attributes
   log_level=info|...               trace, debug, info, warn, error, critical, off

@@ -10,7 +10,7 @@ void init(void* userdata, fuse_conn_info* connection) {
   auto& features = filesystem.features;
   // A strict mount judges the program's own call while it waits in the kernel. Asynchronous direct
   // I/O would let io_submit return before the daemon has looked.
-  const bool strict = filesystem.options.unaligned == MountOptions::Unaligned::reject;
+  const bool strict = filesystem.options.is_strict();
   unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_DONT_MASK |
                   FUSE_CAP_POSIX_ACL | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
                   FUSE_CAP_AUTO_INVAL_DATA;

@@ -14,6 +14,7 @@
 #include "alignfs/report/caller.h"
 #include "log_limiter.h"
 #include "lru_map.h"
+#include "terminal.h"
 
 namespace alignfs {
 namespace {
@@ -106,10 +107,13 @@ Event Reporter::Impl::describe(Action action, const Fragment& fragment, Process 
 
 void Reporter::Impl::log_event(spdlog::level::level_enum level, const EventKind& kind,
                                const Event& event) {
-  if (!spdlog::should_log(level)) return;
+  const bool shown = options.terminals && event.action == Action::rejected;
+  if (!shown && !spdlog::should_log(level)) return;
   const auto left_out = log.admit(kind);
   if (!left_out) return;
-  spdlog::log(level, "{}{}", to_text(event), left_out_text(*left_out));
+  const auto text = to_text(event) + left_out_text(*left_out);
+  spdlog::log(level, "{}", text);
+  if (shown) show_on_terminal_of(event.process.pid, text);
 }
 
 Reporter::Reporter(ReporterOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
@@ -118,22 +122,22 @@ Reporter::~Reporter() = default;
 
 CallView Reporter::observe(const Fragment& fragment) { return observe_call(fragment); }
 
-void Reporter::rejected(const Fragment& fragment, const CallView& view, const Rules& rules,
-                        const Diagnosis& diagnosis) {
+void Reporter::judged(Action action, const Fragment& fragment, const CallView& view,
+                      const Rules& rules, const Diagnosis& diagnosis) {
   const Requester& requester = fragment.requester;
   Process process = impl_->processes.find(requester.tid, requester.uid);
-  const EventKind kind{process.pid, fragment.file, fragment.direction, Action::rejected,
-                       diagnosis.broken};
+  const EventKind kind{process.pid, fragment.file, fragment.direction, action, diagnosis.broken};
   const bool alone = impl_->ring.admit(kind);
   // A merged refusal is worded all the same: the last error is the newest, whatever the rate.
-  Event event = impl_->describe(Action::rejected, fragment, std::move(process));
+  Event event = impl_->describe(action, fragment, std::move(process));
   event.view = view;
   event.rules = rules;
   event.diagnosis = diagnosis;
-  event.error = EINVAL;
+  const bool refused = action == Action::rejected;
+  if (refused) event.error = EINVAL;
   if (alone) event = impl_->ring.publish(std::move(event));
-  impl_->last_errors.remember(fragment.file, requester.uid, to_text(event));
-  impl_->log_event(spdlog::level::warn, kind, event);
+  if (refused) impl_->last_errors.remember(fragment.file, requester.uid, to_text(event));
+  impl_->log_event(refused ? spdlog::level::warn : spdlog::level::debug, kind, event);
 }
 
 void Reporter::adapted(Action action, const Fragment& fragment, const Rules& rules) {

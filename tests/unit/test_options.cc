@@ -45,6 +45,9 @@ TEST(Options, EveryValueIsTaken) {
                                "require_direct,dsync,threads=3,events=7,control=off",
                                "log_level=debug,log_file=/tmp/x,attr_timeout=0.5,entry_timeout=0"});
   EXPECT_EQ(options.unaligned, Unaligned::reject);
+  EXPECT_TRUE(options.is_strict());
+  EXPECT_TRUE(parsed({"unaligned=audit,mem_align=64,enforce=odirect"}).is_strict());
+  EXPECT_FALSE(parsed({"unaligned=split"}).is_strict());
   EXPECT_EQ(options.enforce, MountOptions::Enforce::odirect);
   EXPECT_EQ(options.alignment.block, 4096U);
   EXPECT_EQ(options.alignment.memory, 64U);
@@ -158,9 +161,9 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"unaligned=reject,passthrough", "passthrough", "mode=mapped or mode=buffered"},
         Wrong{"mode=mapped,passthrough,dsync", "dsync", "passthrough"},
         Wrong{"mode=buffered,dsync,passthrough", "dsync", "passthrough"},
-        Wrong{"unaligned=yes", "yes", "bounce, split or reject"},
+        Wrong{"unaligned=yes", "yes", "bounce, split, reject or audit"},
         Wrong{"unaligned", "unaligned", "needs a value"},
-        Wrong{"unaligned=", "unaligned", "bounce, split or reject"},
+        Wrong{"unaligned=", "unaligned", "bounce, split, reject or audit"},
         Wrong{"enforce=odirect", "enforce", "unaligned=reject"},
         Wrong{"mem_align=64", "mem_align", "unaligned=reject"},
         Wrong{"unaligned=reject,enforce=some", "some", "all or odirect"},
@@ -173,6 +176,9 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"engine=aio", "aio", "auto, uring or threads"},
         Wrong{"poll=1001", "1001", "0 to 1000"}, Wrong{"poll=-1", "-1", "0 to 1000"},
         Wrong{"engine=threads,poll=10", "poll", "engine=auto or engine=uring"},
+        Wrong{"unaligned=reject,report=tty", "tty", "log or log+tty"},
+        Wrong{"report=log+tty", "report", "unaligned=reject"},
+        Wrong{"unaligned=audit,report=log+tty", "report", "unaligned=reject"},
         Wrong{"max_request=100000", "100000", "a multiple of 65536"},
         Wrong{"max_request=0", "0", "65536 to 1572864"},
         Wrong{"max_request=2097152", "2097152", "65536 to 1572864"},
@@ -206,6 +212,7 @@ TEST(Options, TheListShowsEveryOptionInForce) {
   EXPECT_EQ(listed("mode=buffered", "passthrough"), "off");
   EXPECT_EQ(listed("engine=uring", "engine"), "uring");
   EXPECT_EQ(listed("poll=7", "poll"), "7");
+  EXPECT_EQ(listed("unaligned=reject,report=log+tty", "report"), "log+tty");
   EXPECT_EQ(listed("max_request=65536", "max_request"), "65536");
   EXPECT_EQ(listed("max_request=auto", "max_request"), "auto");
 }
@@ -221,6 +228,7 @@ TEST(Options, TheListLeavesOutWhatTheOthersLeaveWithoutEffect) {
   EXPECT_EQ(listed("mode=buffered", "map_advice"), "missing");
   EXPECT_EQ(listed("unaligned=bounce", "mem_align"), "missing");
   EXPECT_EQ(listed("engine=threads", "poll"), "missing");
+  EXPECT_EQ(listed("unaligned=bounce", "report"), "missing");
 }
 
 }  // namespace

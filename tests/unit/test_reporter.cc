@@ -87,7 +87,8 @@ class ReporterTest : public testing::Test {
     Call call = sample_call();
     call.offset = offset;
     const Diagnosis diagnosis = diagnose(call, sample_rules());
-    reporter_->rejected(fragment, {CallView::Kind::seen, call, ""}, sample_rules(), diagnosis);
+    reporter_->judged(Action::rejected, fragment, {CallView::Kind::seen, call, ""}, sample_rules(),
+                      diagnosis);
   }
 
   std::vector<Json> events() {

@@ -17,8 +17,8 @@ struct MountOptions {
   /// How backing files are reached: O_DIRECT, a shared mapping, plain reads and writes.
   enum class Mode { direct, mapped, buffered };
   /// What becomes of a request that O_DIRECT would refuse.
-  enum class Unaligned { bounce, split, reject };
-  /// Whom `unaligned=reject` judges: everybody, or only files opened with O_DIRECT.
+  enum class Unaligned { bounce, split, reject, audit };
+  /// Whom `unaligned=reject` and `audit` judge: everybody, or only files opened with O_DIRECT.
   enum class Enforce { all, odirect };
 
   /// How requests are served and the backing is called: by io_uring where it is allowed, by it or
@@ -45,6 +45,8 @@ struct MountOptions {
   std::optional<std::size_t> max_request;
   /// Worker threads; nullopt is auto.
   std::optional<unsigned> threads;
+  /// Refusals are also shown on the terminal of the program that was refused.
+  bool report_on_terminals = false;
   /// Events the ring keeps.
   std::size_t events = 1024;
   /// The .alignfs directory and the user.alignfs.* xattrs.
@@ -55,6 +57,12 @@ struct MountOptions {
   /// Seconds the kernel may trust an attribute, an entry.
   double attr_timeout = 1.0;
   double entry_timeout = 1.0;
+
+  /// Each request is judged as O_DIRECT would judge it.
+  bool is_strict() const {
+    return mode == Mode::direct &&
+           (unaligned == Unaligned::reject || unaligned == Unaligned::audit);
+  }
 
   bool read_only = false;
   bool allow_other = false;

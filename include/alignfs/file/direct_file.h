@@ -13,8 +13,10 @@ namespace alignfs {
 
 /// What direct mode is told once a mount, and uses for every file. Constant while mounted.
 struct DirectMode {
-  /// Refuse what O_DIRECT would refuse, of everybody or of O_DIRECT callers alone.
-  bool reject = false;
+  /// Refuse what O_DIRECT would refuse, of everybody or of O_DIRECT callers alone; or let it through
+  /// and report that, and nothing else.
+  bool strict = false;
+  bool audit = false;
   bool only_odirect = false;
   /// What becomes of requests that are let through all the same.
   UnalignedPolicy policy = UnalignedPolicy::bounce;

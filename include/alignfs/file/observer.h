@@ -58,9 +58,10 @@ class RequestObserver {
   /// Looks at the call behind `fragment`. Costs a few microseconds: for strict mounts only.
   virtual CallView observe(const Fragment& fragment) = 0;
 
-  /// The call in `view` broke `rules` and was refused with EINVAL.
-  virtual void rejected(const Fragment& fragment, const CallView& view, const Rules& rules,
-                        const Diagnosis& diagnosis) = 0;
+  /// The call in `view` broke `rules`: Action::rejected if it was refused with EINVAL, else it was
+  /// carried out all the same.
+  virtual void judged(Action action, const Fragment& fragment, const CallView& view,
+                      const Rules& rules, const Diagnosis& diagnosis) = 0;
 
   /// The fragment breaks `rules` and was carried out all the same, as `action` says. The observer
   /// looks at the caller itself, and only as often as an event stands alone.

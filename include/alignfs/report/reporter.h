@@ -15,6 +15,8 @@ struct ReporterOptions {
   std::size_t events = 1024;
   /// Absolute path of SOURCE without a trailing slash: taken off backing paths.
   std::string source;
+  /// Refusals also go to the terminal of the program that was refused: -o report=log+tty.
+  bool terminals = false;
 };
 
 /// Turns what the file floor tells into events, log lines and last errors. Thread-safe.
@@ -27,8 +29,8 @@ class Reporter : public RequestObserver {
   ~Reporter() override;
 
   CallView observe(const Fragment& fragment) override;
-  void rejected(const Fragment& fragment, const CallView& view, const Rules& rules,
-                const Diagnosis& diagnosis) override;
+  void judged(Action action, const Fragment& fragment, const CallView& view, const Rules& rules,
+              const Diagnosis& diagnosis) override;
   void adapted(Action action, const Fragment& fragment, const Rules& rules) override;
   void fallback(Fallback reason, const Fragment& opened, const Rules& rules) override;
 

@@ -1,0 +1,80 @@
+#include "terminal.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <optional>
+#include <string>
+
+#include "alignfs/base/unique_fd.h"
+#include "proc_file.h"
+
+namespace alignfs {
+namespace {
+
+struct Session {
+  pid_t group = 0;
+  dev_t terminal = 0;
+  pid_t foreground = 0;
+};
+
+/// The kernel's own 32-bit form of a device number in proc_pid_stat(5).
+dev_t device_of(unsigned number) {
+  return makedev((number >> 8) & 0xfff, (number & 0xff) | ((number >> 12) & 0xfff00));
+}
+
+std::optional<Session> session_of(pid_t pid) {
+  char buffer[1024];
+  const auto stat = read_proc(pid, "stat", buffer);
+  if (!stat) return std::nullopt;
+  // The process's name stands in brackets and may hold any of them itself.
+  const std::string fields(stat->substr(stat->rfind(')') + 1));
+  Session session;
+  int terminal = 0;
+  if (std::sscanf(fields.c_str(), " %*c %*d %d %*d %d %d", &session.group, &terminal,
+                  &session.foreground) != 3) {
+    return std::nullopt;
+  }
+  session.terminal = device_of(unsigned(terminal));
+  return session;
+}
+
+/// Names decide, before anything is opened: to look at a file of the mount itself would be to wait
+/// for oneself, and other devices do things when they are opened.
+bool is_named_as_terminal(const char* link) {
+  char target[64] = {};
+  const ssize_t length = ::readlink(link, target, sizeof target - 1);
+  return length > 0 &&
+         (std::strncmp(target, "/dev/pts/", 9) == 0 || std::strncmp(target, "/dev/tty", 8) == 0);
+}
+
+bool reads_lines(int terminal) {
+  termios settings{};
+  return ::tcgetattr(terminal, &settings) == 0 && (settings.c_lflag & ICANON) != 0 &&
+         (settings.c_oflag & OPOST) != 0;
+}
+
+}  // namespace
+
+bool show_on_terminal_of(pid_t pid, std::string_view text) {
+  const auto session = session_of(pid);
+  if (!session || session->terminal == 0 || session->group != session->foreground) return false;
+  const auto link = "/proc/" + std::to_string(pid) + "/fd/2";
+  if (!is_named_as_terminal(link.c_str())) return false;
+  const UniqueFd terminal(::open(link.c_str(), O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  struct stat facts {};
+  if (!terminal || ::fstat(terminal.get(), &facts) != 0 || !S_ISCHR(facts.st_mode) ||
+      facts.st_rdev != session->terminal || !reads_lines(terminal.get())) {
+    return false;
+  }
+  // In one call, so that it stays in one piece.
+  const auto line = std::string(text) + "\n";
+  return ::write(terminal.get(), line.data(), line.size()) > 0;
+}
+
+}  // namespace alignfs
