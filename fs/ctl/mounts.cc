@@ -1,0 +1,153 @@
+#include "alignfs/ctl/mounts.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "alignfs/ctl/commands.h"
+
+namespace alignfs::ctl {
+namespace {
+
+constexpr const char* kType = "fuse.alignfs";
+constexpr const char* kControl = ".alignfs";
+
+/// Blanks and backslashes stand as \NNN in octal.
+std::string unescaped(const std::string& field) {
+  std::string text;
+  for (std::size_t i = 0; i < field.size(); ++i) {
+    if (field[i] == '\\' && i + 3 < field.size()) {
+      text += char(std::stoi(field.substr(i + 1, 3), nullptr, 8));
+      i += 3;
+    } else {
+      text += field[i];
+    }
+  }
+  return text;
+}
+
+/// proc(5): ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAGS...] - TYPE SOURCE OPTIONS
+std::optional<MountEntry> parse_mount(const std::string& line) {
+  std::istringstream fields(line);
+  MountEntry entry;
+  std::string parent, device, options, tag;
+  fields >> entry.id >> parent >> device >> entry.root >> entry.mountpoint >> options;
+  while (fields >> tag && tag != "-") {
+  }
+  fields >> entry.type >> entry.source;
+  unsigned major = 0, minor = 0;
+  if (!fields || std::sscanf(device.c_str(), "%u:%u", &major, &minor) != 2) return std::nullopt;
+  entry.device = makedev(major, minor);
+  for (auto* text : {&entry.root, &entry.mountpoint, &entry.source}) *text = unescaped(*text);
+  return entry;
+}
+
+CommandError cannot(const std::string& what, const std::string& path, int error) {
+  return CommandError(fmt::format("cannot {} {}: {}", what, path, std::strerror(error)));
+}
+
+}  // namespace
+
+std::vector<MountEntry> list_mounts() {
+  std::vector<MountEntry> mounts;
+  std::ifstream file("/proc/self/mountinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (auto entry = parse_mount(line)) mounts.push_back(*std::move(entry));
+  }
+  return mounts;
+}
+
+MountEntry mount_of(const std::string& path) {
+  struct statx facts {};
+  if (::statx(AT_FDCWD, path.c_str(), 0, STATX_MNT_ID, &facts) != 0) {
+    throw cannot("look at", path, errno);
+  }
+  const auto mounts = list_mounts();
+  const auto found = std::find_if(mounts.begin(), mounts.end(), [&](const MountEntry& entry) {
+    return entry.id == int(facts.stx_mnt_id);
+  });
+  if (found == mounts.end()) throw CommandError(fmt::format("no mount is known to hold {}", path));
+  return *found;
+}
+
+std::optional<AlignfsMount> AlignfsMount::of(const std::string& path) {
+  const auto entry = mount_of(path);
+  if (entry.type != kType) return std::nullopt;
+  if (entry.root == "/") return AlignfsMount(entry.mountpoint);
+  // A bind mount of a part of it: the control files are at the top of the whole.
+  for (const auto& other : list_mounts()) {
+    if (other.device == entry.device && other.root == "/") return AlignfsMount(other.mountpoint);
+  }
+  throw CommandError(
+      fmt::format("{} is a part of an alignfs mount whose top is not mounted here", path));
+}
+
+AlignfsMount AlignfsMount::must_be(const std::string& path) {
+  auto mount = of(path);
+  if (!mount) throw CommandError(fmt::format("{} is not on an alignfs mount", path));
+  return *std::move(mount);
+}
+
+std::vector<AlignfsMount> AlignfsMount::all() {
+  std::vector<AlignfsMount> result;
+  for (const auto& entry : list_mounts()) {
+    if (entry.type == kType && entry.root == "/") result.push_back(AlignfsMount(entry.mountpoint));
+  }
+  return result;
+}
+
+std::string AlignfsMount::path_on_mount(const std::string& path) const {
+  const auto whole = std::filesystem::canonical(path).string();
+  if (whole == top_) return "/";
+  return whole.starts_with(top_ + "/") ? whole.substr(top_.size()) : whole;
+}
+
+std::map<std::string, std::string> AlignfsMount::options() const {
+  const auto path = top_ + "/" + kControl + "/options";
+  const UniqueFd probe(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!probe) throw cannot("read", path, errno);
+  std::map<std::string, std::string> options;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    const auto equals = line.find('=');
+    if (equals != line.npos) options[line.substr(0, equals)] = line.substr(equals + 1);
+  }
+  return options;
+}
+
+std::string AlignfsMount::events_path() const { return top_ + "/" + kControl + "/events"; }
+
+UniqueFd AlignfsMount::open_events() const {
+  UniqueFd fd(::open(events_path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) throw cannot("read", events_path(), errno);
+  return fd;
+}
+
+std::optional<std::uint64_t> AlignfsMount::events_published() const {
+  constexpr std::string_view kName = "alignfs_events_published_total ";
+  std::ifstream file(top_ + "/" + kControl + "/stats");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(kName)) return std::stoull(line.substr(kName.size()));
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> xattr_of(const std::string& path, const char* name) {
+  std::string value(64 * 1024, '\0');
+  const ssize_t size = ::getxattr(path.c_str(), name, value.data(), value.size());
+  if (size < 0) return std::nullopt;
+  value.resize(std::size_t(size));
+  return value;
+}
+
+}  // namespace alignfs::ctl

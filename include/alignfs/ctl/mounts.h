@@ -1,0 +1,62 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "alignfs/base/unique_fd.h"
+
+namespace alignfs::ctl {
+
+/// One line of /proc/self/mountinfo.
+struct MountEntry {
+  int id = 0;
+  dev_t device = 0;
+  std::string root;        ///< the directory of the filesystem that is mounted
+  std::string mountpoint;  ///< where
+  std::string type;        ///< "ext4", "fuse.alignfs"
+  std::string source;      ///< a device, or what the filesystem calls itself
+};
+
+/// All mounts of this namespace, in the kernel's order: one that covers another comes later.
+std::vector<MountEntry> list_mounts();
+
+/// The mount that `path` lies on. CommandError if `path` is not there.
+MountEntry mount_of(const std::string& path);
+
+/// An alignfs mount, seen through its files.
+class AlignfsMount {
+ public:
+  /// The one that `path` lies on, or nothing if that is no alignfs.
+  static std::optional<AlignfsMount> of(const std::string& path);
+  /// The same; CommandError if it is none.
+  static AlignfsMount must_be(const std::string& path);
+  /// All that are reachable from here.
+  static std::vector<AlignfsMount> all();
+
+  const std::string& top() const { return top_; }
+  /// `path` as events name it: from the top of the mount, with a leading slash.
+  std::string path_on_mount(const std::string& path) const;
+  /// .alignfs/options by name. CommandError if it may not be read, or control=off.
+  std::map<std::string, std::string> options() const;
+  /// .alignfs/events, to read what the ring holds and then EAGAIN. CommandError as above. Not to be
+  /// kept: an open file keeps the mount from being unmounted.
+  UniqueFd open_events() const;
+  std::string events_path() const;
+  /// How many there have been since the mount; nothing where that cannot be read, or the mount is
+  /// gone.
+  std::optional<std::uint64_t> events_published() const;
+
+ private:
+  explicit AlignfsMount(std::string top) : top_(std::move(top)) {}
+
+  std::string top_;
+};
+
+/// The value of an xattr, or nothing.
+std::optional<std::string> xattr_of(const std::string& path, const char* name);
+
+}  // namespace alignfs::ctl
