@@ -47,11 +47,26 @@ std::string with_path(std::string argument, const std::string& path) {
   return argument;
 }
 
-/// What signals that come meanwhile are handed on to.
+/// The command while it runs, and the signal that asked for the end before it did.
 std::atomic<pid_t> running{0};
+std::atomic<int> asked_to_end{0};
 
 void hand_on(int signal) {
-  if (running > 0) ::kill(running, signal);
+  if (running == 0) {
+    asked_to_end = signal;
+  } else if (signal == SIGTERM || signal == SIGHUP) {
+    // The others come from the terminal, and reach the command by themselves.
+    ::kill(running, signal);
+  }
+}
+
+/// From here on everything is taken down, whatever is sent.
+void take_signals() {
+  struct sigaction action {};
+  action.sa_handler = hand_on;
+  for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT}) {
+    ::sigaction(signal, &action, nullptr);
+  }
 }
 
 /// The command's exit status as a shell has it.
@@ -71,14 +86,7 @@ int run(const std::vector<std::string>& command, const std::string& path) {
     ::_exit(127);
   }
   running = child;
-  struct sigaction action {};
-  action.sa_handler = hand_on;
-  ::sigaction(SIGTERM, &action, nullptr);
-  ::sigaction(SIGHUP, &action, nullptr);
-  // From the terminal these reach the command by themselves.
-  action.sa_handler = [](int) {};
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGQUIT, &action, nullptr);
+  if (asked_to_end != 0) ::kill(child, SIGTERM);
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
@@ -105,6 +113,7 @@ void check(const Wish& wish, const std::vector<std::string>& command, int& statu
   if (command.empty()) throw CommandError("check needs -- and a COMMAND (alignctl check -h)");
   CheckReport report;
   int ended = 0;
+  take_signals();
   {
     const TemporaryMount temporary(wish.directory, options_for(wish));
     ended = run(command, temporary.path());

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "alignfs/report/printable.h"
+
 namespace alignfs::ctl {
 namespace {
 
@@ -28,7 +30,7 @@ std::string indented(const std::string& text) {
   return result;
 }
 
-/// XML 1.0 has no way to write most control characters; explanations have none but newlines.
+/// XML 1.0 has no way to write most control characters: what comes here has none but newlines.
 std::string escaped(const std::string& text) {
   std::string result;
   for (const char letter : text) {
@@ -46,8 +48,10 @@ std::string escaped(const std::string& text) {
 }  // namespace
 
 void CheckReport::add(const Event& event) {
-  auto& group = groups_[{or_unknown(field(event, "comm")), or_unknown(field(event, "path")),
-                         field(event, "op"), broken_of(event)}];
+  // Names are chosen by strangers, and this is for a terminal or an XML parser.
+  auto& group =
+      groups_[{or_unknown(printable(field(event, "comm"))),
+               or_unknown(printable(field(event, "path"))), field(event, "op"), broken_of(event)}];
   if (group.calls == 0) group.first = event;
   group.calls += event.value("repeated", std::uint64_t(1));
 }
@@ -88,7 +92,7 @@ std::string CheckReport::to_junit(const std::string& suite) const {
   auto xml = fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
       "<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\">\n",
-      escaped(suite), clean() ? 1 : groups_.size(), groups_.size());
+      escaped(printable(suite)), clean() ? 1 : groups_.size(), groups_.size());
   if (clean()) xml += "  <testcase classname=\"alignment\" name=\"every call is aligned\"/>\n";
   for (const auto& [key, group] : groups_) {
     const auto& [program, file, operation, broken] = key;

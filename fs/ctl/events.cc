@@ -1,9 +1,13 @@
 #include "alignfs/ctl/events.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <string_view>
+
+#include "alignfs/ctl/commands.h"
 
 namespace alignfs::ctl {
 
@@ -22,7 +26,10 @@ std::optional<Event> EventReader::next() {
       pending_.append(buffer, std::size_t(got));
       continue;
     }
-    if (got == 0 || errno != EINTR) return std::nullopt;
+    if (got == 0 || errno == EAGAIN) return std::nullopt;
+    if (errno != EINTR) {
+      throw CommandError(fmt::format("cannot read the events: {}", std::strerror(errno)));
+    }
   }
 }
 

@@ -53,14 +53,14 @@ CommandError cannot(const char* what, const std::string& path, int error) {
 
 /// As the daemon would see the file, or files in the directory.
 Geometry probe(const std::string& path) {
-  // A FIFO without a writer would be waited for.
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!fd) throw cannot("open", path, errno);
+  // Before it is opened: a FIFO would be waited for, and other devices do things then.
   struct stat facts {};
-  if (::fstat(fd.get(), &facts) != 0) throw cannot("look at", path, errno);
+  if (::stat(path.c_str(), &facts) != 0) throw cannot("look at", path, errno);
   if (!S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode) && !S_ISBLK(facts.st_mode)) {
     throw CommandError(fmt::format("{} is neither a file, a directory nor a disk", path));
   }
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) throw cannot("open", path, errno);
   const auto backing =
       S_ISDIR(facts.st_mode) ? probe_directory(fd.get()) : enable_direct_io(fd.get());
   if (!backing)
@@ -255,7 +255,8 @@ void add_geometry(CLI::App& app, int&) {
       const auto facts = facts_of(path);
       const auto below = facts_below(facts);
       if (wish->json) {
-        fmt::print("{}\n", to_json(facts, below).dump());
+        fmt::print("{}\n",
+                   to_json(facts, below).dump(-1, ' ', false, Json::error_handler_t::replace));
       } else if (facts.mounted) {
         print_mounted(facts, below);
       } else {

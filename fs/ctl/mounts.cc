@@ -83,10 +83,12 @@ MountEntry mount_of(const std::string& path) {
 std::optional<AlignfsMount> AlignfsMount::of(const std::string& path) {
   const auto entry = mount_of(path);
   if (entry.type != kType) return std::nullopt;
-  if (entry.root == "/") return AlignfsMount(entry.mountpoint);
+  if (entry.root == "/") return AlignfsMount(entry.mountpoint, entry.mountpoint, "");
   // A bind mount of a part of it: the control files are at the top of the whole.
   for (const auto& other : list_mounts()) {
-    if (other.device == entry.device && other.root == "/") return AlignfsMount(other.mountpoint);
+    if (other.device == entry.device && other.root == "/") {
+      return AlignfsMount(other.mountpoint, entry.mountpoint, entry.root);
+    }
   }
   throw CommandError(
       fmt::format("{} is a part of an alignfs mount whose top is not mounted here", path));
@@ -99,17 +101,20 @@ AlignfsMount AlignfsMount::must_be(const std::string& path) {
 }
 
 std::vector<AlignfsMount> AlignfsMount::all() {
-  std::vector<AlignfsMount> result;
+  std::map<dev_t, AlignfsMount> result;
   for (const auto& entry : list_mounts()) {
-    if (entry.type == kType && entry.root == "/") result.push_back(AlignfsMount(entry.mountpoint));
+    if (entry.type != kType || entry.root != "/") continue;
+    result.insert({entry.device, AlignfsMount(entry.mountpoint, entry.mountpoint, "")});
   }
-  return result;
+  std::vector<AlignfsMount> mounts;
+  for (auto& [device, mount] : result) mounts.push_back(std::move(mount));
+  return mounts;
 }
 
 std::string AlignfsMount::path_on_mount(const std::string& path) const {
   const auto whole = std::filesystem::canonical(path).string();
-  if (whole == top_) return "/";
-  return whole.starts_with(top_ + "/") ? whole.substr(top_.size()) : whole;
+  const auto rest = part_ + whole.substr(std::min(whole.size(), place_.size()));
+  return rest.empty() ? "/" : rest;
 }
 
 std::map<std::string, std::string> AlignfsMount::options() const {

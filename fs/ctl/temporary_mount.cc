@@ -63,14 +63,21 @@ std::string first_line_of(int log) {
   return std::string(said.substr(0, said.find('\n')));
 }
 
+/// The end of a child, whatever signals come meanwhile.
+int wait_for(pid_t child) {
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
+}
+
 bool unmount(const std::string& path) {
   if (::geteuid() == 0) return ::umount2(path.c_str(), 0) == 0;
   std::string program = "fusermount3", flags = "-qu", mountpoint = path;
   char* const arguments[] = {program.data(), flags.data(), mountpoint.data(), nullptr};
   pid_t child = -1;
-  int status = 0;
   return ::posix_spawnp(&child, program.c_str(), nullptr, nullptr, arguments, environ) == 0 &&
-         ::waitpid(child, &status, 0) == child && status == 0;
+         wait_for(child) == 0;
 }
 
 }  // namespace
@@ -85,22 +92,31 @@ TemporaryMount::TemporaryMount(const std::string& directory, const std::string& 
   const pid_t parent = ::getpid();
   daemon_ = ::fork();
   if (daemon_ == 0) become_daemon(arguments, log.get(), parent);
-  while (mount_of(mountpoint_).type != "fuse.alignfs") {
-    if (daemon_ < 0 || ::waitpid(daemon_, nullptr, WNOHANG) == daemon_) {
-      ::rmdir(mountpoint_.c_str());
-      const auto said = first_line_of(log.get());
-      throw CommandError(said.empty() ? "alignfs did not mount" : said);
+  try {
+    while (mount_of(mountpoint_).type != "fuse.alignfs") {
+      if (daemon_ < 0 || ::waitpid(daemon_, nullptr, WNOHANG) == daemon_) {
+        daemon_ = -1;
+        const auto said = first_line_of(log.get());
+        throw CommandError(said.empty() ? "alignfs did not mount" : said);
+      }
+      std::this_thread::sleep_for(kLook);
     }
-    std::this_thread::sleep_for(kLook);
+  } catch (const CommandError&) {
+    take_down();
+    throw;
   }
 }
 
-TemporaryMount::~TemporaryMount() {
-  int tries = 0;
-  while (!unmount(mountpoint_) && ++tries < kBusyTries) std::this_thread::sleep_for(kLook);
-  // A process of the command still has a file open: the daemon takes the mount away from it.
-  if (tries == kBusyTries) ::kill(daemon_, SIGTERM);
-  ::waitpid(daemon_, nullptr, 0);
+TemporaryMount::~TemporaryMount() { take_down(); }
+
+void TemporaryMount::take_down() {
+  if (daemon_ > 0) {
+    int tries = 0;
+    while (!unmount(mountpoint_) && ++tries < kBusyTries) std::this_thread::sleep_for(kLook);
+    // A process of the command still has a file open: the daemon takes the mount away from it.
+    if (tries == kBusyTries) ::kill(daemon_, SIGTERM);
+    wait_for(daemon_);
+  }
   ::rmdir(mountpoint_.c_str());
 }
 

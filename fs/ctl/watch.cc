@@ -39,7 +39,7 @@ void print(const Event& event, const Wish& wish) {
 /// Events up to `seen` are known. Returns the newest.
 std::uint64_t catch_up(const AlignfsMount& mount, std::uint64_t seen, const Wish& wish) {
   EventReader reader(mount.open_events());
-  while (const auto event = reader.next()) {
+  for (std::optional<Event> event; (event = reader.next());) {
     const auto number = event->value("seq", std::uint64_t(0));
     if (number <= seen) continue;
     if (seen != 0 && number > seen + 1) {
@@ -60,7 +60,12 @@ void watch(const Wish& wish) {
   std::uint64_t seen = wish.kept ? 0 : kept.value_or(0);
   if (!kept) throw CommandError(fmt::format("cannot read {}", mount.events_path()));
   for (auto now = kept; now && *now >= seen; now = mount.events_published()) {
-    if (*now != seen) seen = catch_up(mount, seen, wish);
+    try {
+      if (*now != seen) seen = catch_up(mount, seen, wish);
+    } catch (const CommandError&) {
+      // It was unmounted between the two looks; else it is told of.
+      if (mount.events_published()) throw;
+    }
     std::this_thread::sleep_for(kLook);
   }
 }

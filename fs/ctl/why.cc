@@ -57,9 +57,14 @@ Scope scope_of(const std::string& subject) {
 std::deque<Event> newest(const Scope& scope, unsigned count) {
   std::deque<Event> found;
   for (const auto& mount : scope.mounts) {
-    EventReader reader(mount.open_events());
-    while (auto event = reader.next()) {
-      if (scope.holds(*event)) found.push_back(*std::move(event));
+    try {
+      EventReader reader(mount.open_events());
+      while (auto event = reader.next()) {
+        if (scope.holds(*event)) found.push_back(*std::move(event));
+      }
+    } catch (const CommandError&) {
+      // Among several, those of others say nothing.
+      if (scope.mounts.size() == 1) throw;
     }
   }
   std::stable_sort(found.begin(), found.end(), [](const Event& one, const Event& other) {

@@ -182,8 +182,8 @@ Result<std::size_t> DirectFile::read_modify_write(const WriteStep& step) {
     return write_ragged_ends_buffered(step);
   }
   if (*written == window.length()) return step.data.size();
-  if (*written <= head) return write_ragged_ends_buffered(step);
-  return std::min<std::size_t>(*written - head, step.data.size());
+  // What stopped it within the blocks stops the rest, too, and says why, or it was the wait alone.
+  return write_ragged_ends_buffered(step);
 }
 
 /// Touches no byte but those of the request.

@@ -117,7 +117,8 @@ void block_signals() {
   ::signal(SIGTERM, SIG_DFL);
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
+  // SIGTTOU: as a shell's background job it may have to show a refusal on its own terminal.
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGTTOU}) sigaddset(&signals, signal);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 

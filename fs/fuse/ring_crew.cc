@@ -34,7 +34,7 @@ constexpr Clock::duration kShortCall = microseconds(500);
 constexpr milliseconds kTooLong(2);
 /// For how long nothing is risked after that.
 constexpr milliseconds kCareful(100);
-/// Times in a row that one of several receivers is woken for nothing before it leaves.
+/// Times in a row that one of several receivers is woken for one request at most before it leaves.
 constexpr int kFutile = 16;
 /// Looks at idle receivers after which the watch goes to sleep.
 constexpr int kQuietLooks = 16;
@@ -57,7 +57,7 @@ class RingCrew::Receiver {
 
  private:
   bool end_calls();
-  bool take_requests();
+  int take_requests();
   void dispatch(std::span<std::byte> message);
   void send(std::span<std::byte> message);
   bool may_call_here();
@@ -83,7 +83,7 @@ class RingCrew::Receiver {
   bool called_here_ = false;
   /// Reads of the descriptor wait until there is a request.
   bool reads_block_ = false;
-  /// Times in a row that it was woken and found no request.
+  /// Times in a row that it was woken for one request at most.
   int futile_ = 0;
 
   IdlePolling polling_;
@@ -94,10 +94,9 @@ void RingCrew::Receiver::run() {
   std::optional<ReadyQueue::Diversion> diversion;
   if (crew_.count() > 1) diversion.emplace(static_cast<ReadyQueue::Elsewhere&>(crew_));
   while (!gone_ && !post_.relieved && !crew_.stopping()) {
-    const bool received = take_requests();
-    const bool ended = end_calls();
-    if (received || ended) {
-      futile_ = 0;
+    const int taken = take_requests();
+    if (taken > 1) futile_ = 0;
+    if (end_calls() || taken != 0) {
       polling_.busy();
     } else if (futile_ >= kFutile && crew_.leave(post_)) {
       break;
@@ -119,8 +118,8 @@ bool RingCrew::Receiver::end_calls() {
   return true;
 }
 
-/// True if there were any.
-bool RingCrew::Receiver::take_requests() {
+/// Returns how many.
+int RingCrew::Receiver::take_requests() {
   int taken = 0;
   for (int i = 0; i < kBatch && !post_.relieved; ++i) {
     auto& buffer = request_buffer();
@@ -149,7 +148,7 @@ bool RingCrew::Receiver::take_requests() {
   }
   if (taken == kBatch && !called_here_) crew_.call_for_help();
   if (reads_block_) reads_block_ = crew_.let_reads_block(post_, false);
-  return taken != 0;
+  return taken;
 }
 
 void RingCrew::Receiver::dispatch(std::span<std::byte> message) {
@@ -216,10 +215,11 @@ void RingCrew::Receiver::run_here(std::span<std::byte> message) {
 /// Carries it out before the eyes of the watch. Returns how long that took.
 Clock::duration RingCrew::Receiver::occupied_by(std::span<std::byte> message) {
   const auto begun = Clock::now();
-  ++post_.section;
+  auto section = ++post_.section;
   if (crew_.watch_sleeps_) crew_.wake_watch();
   crew_.carry_out(message);
-  ++post_.section;
+  // Either this or the watch ends the section, so that nobody who is relieved goes on receiving.
+  if (!post_.section.compare_exchange_strong(section, section + 1)) post_.relieved = true;
   return Clock::now() - begun;
 }
 
@@ -241,12 +241,12 @@ void RingCrew::Receiver::wait() {
   const auto begun = Clock::now();
   if (request_buffer()) {
     engine_.wait(crew_.duties_.fd);
+    ++futile_;
   } else {
     // Helpers give buffers back, too, and cannot tell.
     engine_.wait_for_calls(kTooLong);
   }
   polling_.slept(Clock::now() - begun);
-  ++futile_;
 }
 
 RingCrew::RingCrew(Duties duties, const Settings& settings)
@@ -370,7 +370,9 @@ bool RingCrew::look_at_posts() {
   for (Post* post : posts_) {
     const auto section = post->section.load();
     moved = moved || section != post->seen;
-    if (section == post->seen && section % 2 != 0 && !post->relieved) {
+    auto stuck = section;
+    if (section == post->seen && section % 2 != 0 && !post->relieved &&
+        post->section.compare_exchange_strong(stuck, section + 1)) {
       post->relieved = true;
       ++receivers_wanted_;
       careful_until_ = (Clock::now() + kCareful).time_since_epoch().count();
@@ -390,8 +392,11 @@ void RingCrew::call_for_help() {
 
 bool RingCrew::leave(Post& post) {
   const std::lock_guard lock(mutex_);
-  // One that is relieved has been replaced already.
-  if (!post.relieved && posts_.size() == 1) return false;
+  // Those that are relieved receive no more, and one of them may have been replaced by this one.
+  const bool another = std::any_of(posts_.begin(), posts_.end(), [&](const Post* other) {
+    return other != &post && !other->relieved;
+  });
+  if (!post.relieved && !another) return false;
   std::erase(posts_, &post);
   return true;
 }

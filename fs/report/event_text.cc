@@ -6,7 +6,7 @@
 
 #include "alignfs/report/advice.h"
 #include "alignfs/report/event.h"
-#include "printable.h"
+#include "alignfs/report/printable.h"
 
 namespace alignfs {
 namespace {

@@ -1,4 +1,4 @@
-#include "printable.h"
+#include "alignfs/report/printable.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstring>
 #include <optional>
 #include <string>
 
+#include "alignfs/base/proc_path.h"
 #include "alignfs/base/unique_fd.h"
 #include "proc_file.h"
 
@@ -44,15 +44,6 @@ std::optional<Session> session_of(pid_t pid) {
   return session;
 }
 
-/// Names decide, before anything is opened: to look at a file of the mount itself would be to wait
-/// for oneself, and other devices do things when they are opened.
-bool is_named_as_terminal(const char* link) {
-  char target[64] = {};
-  const ssize_t length = ::readlink(link, target, sizeof target - 1);
-  return length > 0 &&
-         (std::strncmp(target, "/dev/pts/", 9) == 0 || std::strncmp(target, "/dev/tty", 8) == 0);
-}
-
 bool reads_lines(int terminal) {
   termios settings{};
   return ::tcgetattr(terminal, &settings) == 0 && (settings.c_lflag & ICANON) != 0 &&
@@ -65,13 +56,19 @@ bool show_on_terminal_of(pid_t pid, std::string_view text) {
   const auto session = session_of(pid);
   if (!session || session->terminal == 0 || session->group != session->foreground) return false;
   const auto link = "/proc/" + std::to_string(pid) + "/fd/2";
-  if (!is_named_as_terminal(link.c_str())) return false;
-  const UniqueFd terminal(::open(link.c_str(), O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
-  struct stat facts {};
-  if (!terminal || ::fstat(terminal.get(), &facts) != 0 || !S_ISCHR(facts.st_mode) ||
-      facts.st_rdev != session->terminal || !reads_lines(terminal.get())) {
+  // Looked at before it is opened, and without asking its filesystem, which may be this very mount:
+  // what is behind a descriptor is the program's to choose.
+  const UniqueFd errors(::open(link.c_str(), O_PATH | O_CLOEXEC));
+  struct statx facts {};
+  if (!errors ||
+      ::statx(errors.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &facts) != 0 ||
+      !S_ISCHR(facts.stx_mode) ||
+      makedev(facts.stx_rdev_major, facts.stx_rdev_minor) != session->terminal) {
     return false;
   }
+  const UniqueFd terminal(
+      ::open(ProcPath(errors.get()).c_str(), O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  if (!terminal || !reads_lines(terminal.get())) return false;
   // In one call, so that it stays in one piece.
   const auto line = std::string(text) + "\n";
   return ::write(terminal.get(), line.data(), line.size()) > 0;

@@ -13,7 +13,7 @@ namespace alignfs {
 /// has no room for is cut.
 ///
 /// Needs the right to trace the process: its descriptors are seen through /proc. Nothing but a
-/// terminal is ever opened. Thread-safe.
+/// terminal is ever opened for more than a look. Thread-safe.
 bool show_on_terminal_of(pid_t pid, std::string_view text);
 
 }  // namespace alignfs

@@ -94,6 +94,15 @@ with loop_disk() as disk, tempfile.TemporaryDirectory() as scratch:
     check_equal(groups(disk, "sh", "-c", "kill -TERM $$"), (128 + 15, {}), "killed by a signal")
     check_equal(alignctl("check", disk, "--", scratch + "/none").returncode, 127, "no such command")
 
+    strange = "a\x1b[2J\nb"
+    outcome = alignctl("check", "--junit", scratch + "/strange.xml", disk, "--", "dd",
+                       "if=/dev/zero", "of={}/" + strange, "bs=1000", "count=1", "oflag=direct",
+                       "status=none")
+    own_words = outcome.stderr[outcome.stderr.index("1 misaligned"):]
+    check("\x1b" not in own_words and r"a\x1B[2J\x0Ab".lower() in own_words.lower(),
+          f"a name that would drive the terminal: {own_words!r}")
+    xml.etree.ElementTree.parse(scratch + "/strange.xml")
+
     report = scratch + "/report.xml"
     outcome = alignctl("check", "--junit", report, disk, "--", scratch + "/program")
     check("1 misaligned call in 1 group" in outcome.stderr

@@ -1,6 +1,7 @@
 """alignctl geometry: files on disks of both sector sizes, mounted and not, and what is no file."""
 
 import os
+import subprocess
 import tempfile
 
 from ctl_testing import alignfs, begin, check, check_equal, done, loop_disk, refused, valid
@@ -48,6 +49,15 @@ for sector in (512, 4096):
             for part in ("-o align=8192", "mode=direct unaligned=reject", "emulated", "over " + path):
                 check(part in text, f"{part!r} in {text}")
             check_equal(facts(mount)["offset"]["bytes"], 8192, "of the mount itself")
+            os.makedirs(disk + "/part/place", exist_ok=True)
+            make_file(disk + "/part")
+            with tempfile.TemporaryDirectory() as elsewhere:
+                subprocess.run(["mount", "--bind", mount + "/part", elsewhere], check=True)
+                try:
+                    check_equal(facts(elsewhere + "/file")["below"]["path"], disk + "/part/file",
+                                "through a bind mount of a part")
+                finally:
+                    subprocess.run(["umount", elsewhere], check=True)
 
 with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
     seen = facts(make_file(memory))

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "../../fs/report/printable.h"
+#include "alignfs/report/printable.h"
 #include "alignfs/report/advice.h"
 #include "alignfs/report/event.h"
 #include "sample_event.h"

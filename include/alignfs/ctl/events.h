@@ -19,7 +19,7 @@ class EventReader {
   /// `fd` is .alignfs/events, open for reading without waiting.
   explicit EventReader(UniqueFd fd) : fd_(std::move(fd)) {}
 
-  /// The next one; nothing where no other is kept, or the mount is gone.
+  /// The next one; nothing where no other is kept. CommandError where they cannot be read.
   std::optional<Event> next();
 
  private:

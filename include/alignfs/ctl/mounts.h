@@ -51,9 +51,12 @@ class AlignfsMount {
   std::optional<std::uint64_t> events_published() const;
 
  private:
-  explicit AlignfsMount(std::string top) : top_(std::move(top)) {}
+  AlignfsMount(std::string top, std::string place, std::string part)
+      : top_(std::move(top)), place_(std::move(place)), part_(std::move(part)) {}
 
   std::string top_;
+  /// Where the mount was found, and which part of it is mounted there: "" for all.
+  std::string place_, part_;
 };
 
 /// The value of an xattr, or nothing.

@@ -21,6 +21,8 @@ class TemporaryMount {
   const std::string& path() const { return mountpoint_; }
 
  private:
+  void take_down();
+
   std::string mountpoint_;
   pid_t daemon_ = -1;
 };
