@@ -87,9 +87,7 @@ int run(const std::vector<std::string>& command, const std::string& path) {
   }
   running = child;
   if (asked_to_end != 0) ::kill(child, SIGTERM);
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  const int status = wait_for(child);
   running = 0;
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
@@ -145,10 +143,8 @@ void add_check(CLI::App& app, int& status, const std::vector<std::string>& comma
   command->add_option("--junit", wish->junit, "a file for a report that test runners read");
   command->footer(
       "alignctl check [OPTIONS] DIR -- COMMAND ...: {} in COMMAND stands for the mountpoint, as "
-      "does "
-      "$ALIGNFS_MOUNT.\nExit status: 0 clean; 1 something was misaligned; else that of the "
-      "command. The report goes "
-      "to the standard error.");
+      "does $ALIGNFS_MOUNT.\nExit status: 0 clean; 1 something was misaligned; else that of the "
+      "command. The report goes to the standard error.");
   command->callback([wish, &status, command_line] { check(*wish, command_line, status); });
 }
 

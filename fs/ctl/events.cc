@@ -41,6 +41,10 @@ std::string field(const Event& event, const char* name) {
 
 std::string text_of(const Event& event) { return field(event, "text"); }
 
+std::string dated(const Event& event, const std::string& text) {
+  return fmt::format("{}  {}", field(event, "time"), text);
+}
+
 std::string headline_of(const Event& event) {
   constexpr std::string_view kName = "alignfs: ";
   auto line = text_of(event);

@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -45,10 +44,6 @@ struct Facts {
 
 Rule rule_of(const Requirement& requirement) {
   return {requirement.bytes, name_of(requirement.source)};
-}
-
-CommandError cannot(const char* what, const std::string& path, int error) {
-  return CommandError(fmt::format("cannot {} {}: {}", what, path, std::strerror(error)));
 }
 
 /// As the daemon would see the file, or files in the directory.

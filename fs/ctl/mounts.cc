@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -50,10 +49,6 @@ std::optional<MountEntry> parse_mount(const std::string& line) {
   entry.device = makedev(major, minor);
   for (auto* text : {&entry.root, &entry.mountpoint, &entry.source}) *text = unescaped(*text);
   return entry;
-}
-
-CommandError cannot(const std::string& what, const std::string& path, int error) {
-  return CommandError(fmt::format("cannot {} {}: {}", what, path, std::strerror(error)));
 }
 
 }  // namespace

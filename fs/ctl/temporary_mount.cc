@@ -63,14 +63,6 @@ std::string first_line_of(int log) {
   return std::string(said.substr(0, said.find('\n')));
 }
 
-/// The end of a child, whatever signals come meanwhile.
-int wait_for(pid_t child) {
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  return status;
-}
-
 bool unmount(const std::string& path) {
   if (::geteuid() == 0) return ::umount2(path.c_str(), 0) == 0;
   std::string program = "fusermount3", flags = "-qu", mountpoint = path;
@@ -81,6 +73,13 @@ bool unmount(const std::string& path) {
 }
 
 }  // namespace
+
+int wait_for(pid_t child) {
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
+}
 
 TemporaryMount::TemporaryMount(const std::string& directory, const std::string& options)
     : mountpoint_(new_mountpoint()) {
@@ -93,7 +92,7 @@ TemporaryMount::TemporaryMount(const std::string& directory, const std::string& 
   daemon_ = ::fork();
   if (daemon_ == 0) become_daemon(arguments, log.get(), parent);
   try {
-    while (mount_of(mountpoint_).type != "fuse.alignfs") {
+    while (!AlignfsMount::of(mountpoint_)) {
       if (daemon_ < 0 || ::waitpid(daemon_, nullptr, WNOHANG) == daemon_) {
         daemon_ = -1;
         const auto said = first_line_of(log.get());

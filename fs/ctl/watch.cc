@@ -27,11 +27,8 @@ struct Wish {
 };
 
 void print(const Event& event, const Wish& wish) {
-  if (wish.json) {
-    fmt::print("{}\n", event.dump());
-  } else {
-    fmt::print("{}  {}\n", field(event, "time"), wish.full ? text_of(event) : headline_of(event));
-  }
+  fmt::print("{}\n", wish.json ? event.dump()
+                               : dated(event, wish.full ? text_of(event) : headline_of(event)));
   // Whoever reads this by a pipe wants it as it happens.
   if (std::fflush(stdout) != 0) throw CommandError("cannot write to the standard output");
 }

@@ -98,11 +98,7 @@ void answer(const Question& question, int& status) {
     return;
   }
   for (const auto& event : events) {
-    if (question.json) {
-      fmt::print("{}\n", event.dump());
-    } else {
-      fmt::print("{}  {}\n", field(event, "time"), text_of(event));
-    }
+    fmt::print("{}\n", question.json ? event.dump() : dated(event, text_of(event)));
   }
   if (!events.empty()) return;
   status = 1;

@@ -16,6 +16,9 @@ class CommandError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// "cannot WHAT PATH: REASON", for the errno `error`.
+CommandError cannot(const char* what, const std::string& path, int error);
+
 void add_geometry(CLI::App& app, int& status);
 void add_why(CLI::App& app, int& status);
 void add_watch(CLI::App& app, int& status);

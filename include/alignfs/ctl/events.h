@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -31,6 +29,8 @@ class EventReader {
 std::string text_of(const Event& event);
 /// Its first line without the program's name in front.
 std::string headline_of(const Event& event);
+/// The time and `text`: how explanations are shown one after the other.
+std::string dated(const Event& event, const std::string& text);
 /// A field that may be null, as text.
 std::string field(const Event& event, const char* name);
 

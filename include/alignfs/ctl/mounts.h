@@ -37,7 +37,6 @@ class AlignfsMount {
   /// All that are reachable from here.
   static std::vector<AlignfsMount> all();
 
-  const std::string& top() const { return top_; }
   /// `path` as events name it: from the top of the mount, with a leading slash.
   std::string path_on_mount(const std::string& path) const;
   /// .alignfs/options by name. CommandError if it may not be read, or control=off.

@@ -6,6 +6,9 @@
 
 namespace alignfs::ctl {
 
+/// What waitpid(2) stores at the end of `child`, whatever signals come meanwhile.
+int wait_for(pid_t child);
+
 /// An alignfs over a directory, at a mountpoint of its own, for as long as it lives. The daemon is
 /// a child in a process group of its own, so that Ctrl-C at the terminal is not meant for it, and
 /// ends with this process whatever happens to that.
