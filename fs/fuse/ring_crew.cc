@@ -253,7 +253,6 @@ RingCrew::RingCrew(Duties duties, const Settings& settings)
     : Crew(std::move(duties), settings.threads), settings_(settings) {}
 
 void RingCrew::start() {
-  set_blocking(duties_.fd, false);
   receivers_wanted_ = 1;
   Crew::start();
   std::unique_lock lock(mutex_);
