@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <future>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -27,17 +29,18 @@ TEST_P(SlowBacking, ReadsGoOnBesideSlowCallsOnAnotherFile) {
   const std::string content = pattern(64 * 4096, 1);
   write_file(disk / "slow", content);
   write_file(disk / "quick", content);
-  // Long against what the reads take, so that their order tells, not their speed.
-  TroubleFs trouble(disk.path(), "delay_ms=1000,direct_io");
+  TempDir gate;
+  const std::string closed = gate / "closed";
+  TroubleFs trouble(disk.path(), "direct_io,hold=" + closed);
   Mount mount(trouble.path(), GetParam().options);
   const Fd slow = open_file(mount / "slow", O_RDWR);
   const Fd quick = open_file(mount / "quick", O_RDONLY);
+  write_file(closed, "");
 
-  std::atomic<int> begun{0}, ended{0};
+  std::atomic<int> ended{0};
   std::vector<std::thread> callers;
   const auto call_in_thread = [&](auto call) {
     callers.emplace_back([&, call] {
-      ++begun;
       EXPECT_EQ(call(), 0) << errno;
       ++ended;
     });
@@ -49,14 +52,25 @@ TEST_P(SlowBacking, ReadsGoOnBesideSlowCallsOnAnotherFile) {
       return statx(slow.get(), "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_SIZE, &attributes);
     });
   }
-  while (begun != 6) std::this_thread::yield();
-  AlignedBuffer buffer(4096);
-  for (int i = 0; i < 100; ++i) {
-    const off_t offset = i * 37 % 64 * 4096;
-    ASSERT_EQ(pread(quick.get(), buffer.data(), 4096, offset), 4096);
-    ASSERT_TRUE(same_bytes(buffer.text(4096), content.substr(std::size_t(offset), 4096)));
+  // The kernel hands on one fsync of a file at a time.
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (read_file(closed).size() < 4 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  EXPECT_EQ(ended, 0) << "a slow call was over before the reads were";
+  EXPECT_GE(read_file(closed).size(), 4u) << "the slow calls never arrived";
+  auto reads = std::async(std::launch::async, [&] {
+    AlignedBuffer buffer(4096);
+    for (int i = 0; i < 100; ++i) {
+      const off_t offset = i * 37 % 64 * 4096;
+      ASSERT_EQ(pread(quick.get(), buffer.data(), 4096, offset), 4096);
+      ASSERT_TRUE(same_bytes(buffer.text(4096), content.substr(std::size_t(offset), 4096)));
+    }
+  });
+  EXPECT_EQ(reads.wait_for(kPatience), std::future_status::ready)
+      << "the reads waited for the slow calls";
+  EXPECT_EQ(ended, 0) << "the slow calls were not slow";
+  unlink(closed.c_str());
+  reads.get();
   for (auto& caller : callers) caller.join();
 }
 

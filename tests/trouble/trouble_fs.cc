@@ -6,6 +6,8 @@
 //   bad_pages=N[:N...]  page N of every file cannot be read: EIO
 //   delay_ms=N          fsync and getattr take N milliseconds longer; not of what is named quick*
 //   direct_io           files cannot be mapped shared
+//   hold=PATH           fsync and getattr wait while the file PATH exists, to which each adds a
+//                       byte; not of what is named quick*
 //   max_size=N          no file grows beyond N bytes, and no write reaches there: ENOSPC
 //
 // It holds files alone. Stays in the foreground until it is unmounted. Files can be mapped and are
@@ -25,6 +27,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <set>
@@ -42,6 +45,7 @@ struct Trouble {
   std::set<off_t> bad_pages;
   unsigned delay_ms = 0;
   bool direct_io = false;
+  std::string hold;
   off_t max_size = std::numeric_limits<off_t>::max();
 };
 Trouble trouble;
@@ -50,8 +54,15 @@ const char* below(const char* path) { return path[1] == '\0' ? "." : path + 1; }
 int descriptor(const fuse_file_info* info) { return int(info->fh); }
 int as_reply(long result) { return result < 0 ? -errno : int(result); }
 void delay(const char* path) {
+  using std::chrono::milliseconds;
   if (std::string_view(below(path)).starts_with("quick")) return;
-  std::this_thread::sleep_for(std::chrono::milliseconds(trouble.delay_ms));
+  std::this_thread::sleep_for(milliseconds(trouble.delay_ms));
+  if (trouble.hold.empty()) return;
+  const int held = ::open(trouble.hold.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (held < 0) return;
+  if (::write(held, "+", 1) != 1) std::abort();
+  close(held);
+  while (access(trouble.hold.c_str(), F_OK) == 0) std::this_thread::sleep_for(milliseconds(1));
 }
 
 /// The operations, as struct fuse_operations has them.
@@ -61,7 +72,7 @@ void* init(fuse_conn_info* connection, fuse_config* config) {
   connection->max_readahead = 0;
   config->use_ino = 1;
   // What is to be slow must not be answered from the kernel's cache.
-  if (trouble.delay_ms != 0) config->attr_timeout = 0;
+  if (trouble.delay_ms != 0 || !trouble.hold.empty()) config->attr_timeout = 0;
   return nullptr;
 }
 
@@ -186,6 +197,10 @@ bool parse_option(std::string_view option) {
   const auto name = take(value, '=');
   if (name == "bad_pages") return parse_pages(value);
   if (name == "delay_ms") return parse_number(value, trouble.delay_ms);
+  if (name == "hold") {
+    trouble.hold = value;
+    return !value.empty();
+  }
   if (name == "max_size") return parse_number(value, trouble.max_size);
   if (option == "direct_io") return trouble.direct_io = true;
   return false;
@@ -221,7 +236,8 @@ int main(int argc, char** argv) {
       const auto option = take(list, ',');
       if (!parse_option(option)) {
         return complain("'" + std::string(option) +
-                        "' is none of bad_pages=N[:N...], delay_ms=N, direct_io, max_size=N");
+                        "' is none of bad_pages=N[:N...], delay_ms=N, direct_io, hold=PATH, "
+                        "max_size=N");
       }
     }
   }
