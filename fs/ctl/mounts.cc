@@ -112,12 +112,23 @@ std::string AlignfsMount::path_on_mount(const std::string& path) const {
   return rest.empty() ? "/" : rest;
 }
 
+std::string AlignfsMount::control_file(const std::string& name) const {
+  const auto path = top_ + "/" + kControl + "/" + name;
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) throw cannot("read", path, errno);
+  std::string text;
+  for (;;) {
+    char buffer[64 * 1024];
+    const ssize_t got = ::read(fd.get(), buffer, sizeof buffer);
+    if (got < 0 && errno != EINTR) throw cannot("read", path, errno);
+    if (got == 0) return text;
+    if (got > 0) text.append(buffer, std::size_t(got));
+  }
+}
+
 std::map<std::string, std::string> AlignfsMount::options() const {
-  const auto path = top_ + "/" + kControl + "/options";
-  const UniqueFd probe(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!probe) throw cannot("read", path, errno);
   std::map<std::string, std::string> options;
-  std::ifstream file(path);
+  std::istringstream file(control_file("options"));
   for (std::string line; std::getline(file, line);) {
     const auto equals = line.find('=');
     if (equals != line.npos) options[line.substr(0, equals)] = line.substr(equals + 1);
@@ -134,10 +145,13 @@ UniqueFd AlignfsMount::open_events() const {
 }
 
 std::optional<std::uint64_t> AlignfsMount::events_published() const {
-  constexpr std::string_view kName = "alignfs_events_published_total ";
-  std::ifstream file(top_ + "/" + kControl + "/stats");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with(kName)) return std::stoull(line.substr(kName.size()));
+  constexpr std::string_view kName = "\nalignfs_events_published_total ";
+  try {
+    const auto stats = control_file("stats");
+    const auto found = stats.find(kName);
+    if (found != stats.npos) return std::stoull(stats.substr(found + kName.size()));
+  } catch (const CommandError&) {
+    // As promised.
   }
   return std::nullopt;
 }

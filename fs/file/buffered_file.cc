@@ -10,22 +10,20 @@ Result<std::unique_ptr<File>> BufferedFile::open(const FileServices& services, I
 }
 
 Task<Result<File::ReadData>> BufferedFile::read(IoRequest request) {
+  auto account = account_of(request, Direction::read);
   ReadData data;
   data.lease = co_await services_.buffers_for(request.length).lease();
   const auto filled = fill(request, {data.lease.data(), request.length});
-  Counters::Cell traffic{.requests = 1};
-  if (!filled) {
-    services_.counters.add(Operation::read, Outcome::error, traffic);
-    co_return filled.error();
-  }
+  if (!filled) co_return filled.error();
   data.bytes = {data.lease.data(), filled->bytes};
-  traffic.bytes = traffic.backing_read = filled->bytes;
-  services_.counters.add(Operation::read, filled->fell_back ? Outcome::fallback : Outcome::ok,
-                         traffic);
+  auto& traffic = account.traffic;
+  traffic.bytes = traffic.backing_read = traffic.page_cache = filled->bytes;
+  account.outcome = filled->fell_back ? Outcome::fallback : Outcome::ok;
   co_return data;
 }
 
 Task<Result<std::size_t>> BufferedFile::write(IoRequest request, std::span<const std::byte> data) {
+  auto account = account_of(request, Direction::write);
   request.durability = durability_of(request.durability);
   // Calls on one file are whole against each other, as on the backing; those that do not touch need
   // not wait.
@@ -35,9 +33,10 @@ Task<Result<std::size_t>> BufferedFile::write(IoRequest request, std::span<const
   // The kernel's idea of an append's offset may be stale: the end of file is found with the write.
   const auto written = write_fully(fd(), data, request.offset, 1, request.durability,
                                    request.append ? Place::at_end : Place::at_offset);
-  Counters::Cell traffic{.requests = 1};
-  if (written) traffic.bytes = traffic.backing_write = *written;
-  services_.counters.add(Operation::write, written ? Outcome::ok : Outcome::error, traffic);
+  if (!written) co_return written.error();
+  auto& traffic = account.traffic;
+  traffic.bytes = traffic.backing_write = traffic.page_cache = *written;
+  account.outcome = Outcome::ok;
   co_return written;
 }
 

@@ -68,9 +68,9 @@ bool DirectFile::leaves_thread(Direction direction, std::uint64_t offset,
 }
 
 Task<Result<File::ReadData>> DirectFile::read(IoRequest request) {
-  Counters::Cell traffic{.requests = 1};
+  auto account = account_of(request, Direction::read);
   if (const auto verdict = judge(request, Direction::read); !verdict) {
-    services_.counters.add(Operation::read, Outcome::rejected, traffic);
+    account.outcome = Outcome::rejected;
     co_return verdict.error();
   }
   auto plan = plan_read(request.offset, request.length, geometry_);
@@ -96,20 +96,23 @@ Task<Result<File::ReadData>> DirectFile::read(IoRequest request) {
   data.lease = co_await services_.buffers_for(length).lease();
   const auto got =
       co_await FullTransfer::read(source, {data.lease.data(), length}, plan.window.begin, block);
-  if (!got) {
-    services_.counters.add(Operation::read, Outcome::error, traffic);
-    co_return got.error();
-  }
+  if (!got) co_return got.error();
   data.bytes = {data.lease.data() + plan.head, plan.valid(*got)};
-  traffic.bytes = data.bytes.size();
-  traffic.backing_read = *got;
-  const auto outcome = plan.widened() ? Outcome::bounced : Outcome::ok;
-  services_.counters.add(Operation::read, outcome, traffic);
+  account.traffic.bytes = data.bytes.size();
+  account.traffic.backing_read = *got;
+  if (source != fd()) account.traffic.page_cache = *got;
+  close(account, plan.widened() ? Outcome::bounced : Outcome::ok);
   if (plan.widened() && !request.internal && !mode_.audit) {
     services_.observer.adapted(Action::bounced, fragment_of(request, Direction::read),
                                rules_for(geometry_, Direction::read, mode_.vector));
   }
   co_return data;
+}
+
+void DirectFile::close(Account& account, Outcome outcome) const {
+  auto& traffic = account.traffic;
+  if (!takes_direct_io()) traffic.page_cache = traffic.backing_read + traffic.backing_write;
+  account.outcome = outcome;
 }
 
 int DirectFile::sibling() {

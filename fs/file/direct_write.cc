@@ -19,9 +19,9 @@ Durability step_durability(const WritePlan& plan, Durability whole) {
 }  // namespace
 
 Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const std::byte> data) {
-  Counters::Cell traffic{.requests = 1};
+  auto account = account_of(request, Direction::write);
   if (const auto verdict = judge(request, Direction::write); !verdict) {
-    services_.counters.add(Operation::write, Outcome::rejected, traffic);
+    account.outcome = Outcome::rejected;
     co_return verdict.error();
   }
   request.durability = durability_of(request.durability);
@@ -40,7 +40,7 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
   RangeLock::Hold hold(shared_->lock, need.range, need.exclusive);
   co_await hold;
 
-  if (aligned) co_return co_await write_aligned(request, data, bounce.data());
+  if (aligned) co_return co_await write_aligned(request, data, bounce.data(), account);
 
   const auto now = attributes();
   if (!now) co_return now.error();
@@ -54,17 +54,14 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
   const auto plan =
       plan_write(range, end, geometry_, mode_.policy, (reopen_flags_ & O_ACCMODE) != O_WRONLY);
   const auto written =
-      carry_out(plan, {range, data, request.durability, place, bounce.data(), traffic});
+      carry_out(plan, {range, data, request.durability, place, bounce.data(), account.traffic});
 
   const bool adapted = !plan.as_it_came();
   const bool split = mode_.policy == UnalignedPolicy::split;
-  auto outcome = !adapted ? Outcome::ok : split ? Outcome::split : Outcome::bounced;
   if (written) {
-    traffic.bytes = *written;
-  } else {
-    outcome = Outcome::error;
+    account.traffic.bytes = *written;
+    close(account, !adapted ? Outcome::ok : split ? Outcome::split : Outcome::bounced);
   }
-  services_.counters.add(Operation::write, outcome, traffic);
   if (adapted && !request.internal && !mode_.audit) {
     services_.observer.adapted(split ? Action::split : Action::bounced,
                                fragment_of(request, Direction::write),
@@ -75,13 +72,13 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
 
 Task<Result<std::size_t>> DirectFile::write_aligned(const IoRequest& request,
                                                     std::span<const std::byte> data,
-                                                    std::byte* bounce) {
+                                                    std::byte* bounce, Account& account) {
   const auto written =
       co_await FullTransfer::write(fd(), in_fitting_memory(data, bounce), request.offset,
                                    geometry_.write_block, request.durability);
-  Counters::Cell traffic{.requests = 1};
-  if (written) traffic.bytes = traffic.backing_write = *written;
-  services_.counters.add(Operation::write, written ? Outcome::ok : Outcome::error, traffic);
+  if (!written) co_return written.error();
+  account.traffic.bytes = account.traffic.backing_write = *written;
+  close(account, Outcome::ok);
   co_return written;
 }
 
@@ -208,7 +205,10 @@ Result<std::size_t> DirectFile::write_buffered(const WriteStep& step) {
   if (buffered == fd() && ::fcntl(buffered, F_SETFL, direct_flags) != 0) {
     return last_error("set O_DIRECT on the backing file");
   }
-  if (written) step.traffic.backing_write += *written;
+  if (written) {
+    step.traffic.backing_write += *written;
+    step.traffic.page_cache += *written;
+  }
   return written;
 }
 

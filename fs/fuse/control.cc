@@ -23,13 +23,15 @@ struct Entry {
   Control::Node node;
   const char* name;
 };
-constexpr Entry kFiles[] = {
-    {Control::kEvents, "events"}, {Control::kStats, "stats"}, {Control::kOptions, "options"}};
+constexpr Entry kFiles[] = {{Control::kEvents, "events"},
+                            {Control::kStats, "stats"},
+                            {Control::kOptions, "options"},
+                            {Control::kActivity, "activity"}};
 
 }  // namespace
 
-/// One open control file. `text` of stats and options is taken at open, so that a reader in small
-/// pieces sees one state; of events it is what was cut off for want of room.
+/// One open control file. `text` of events is what was cut off for want of room; of the
+/// others all of it, taken at open, so that a reader in small pieces sees one state.
 struct Control::Handle {
   fuse_ino_t node = 0;
   std::string text;
@@ -97,6 +99,7 @@ void Control::open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   handle->node = node;
   if (node == kOptions) handle->text = options_text();
   if (node == kStats) handle->text = stats_text();
+  if (node == kActivity) handle->text = filesystem_.reporter.activity();
   info->fh = reinterpret_cast<std::uint64_t>(handle.get());
   info->direct_io = 1;
   info->nonseekable = node == kEvents;

@@ -57,29 +57,29 @@ fuse_entry_param entry_of(const Filesystem& filesystem, Inode& inode,
   return entry;
 }
 
-void Reply::count(int code) {
-  const auto outcome = code == 0 ? Outcome::ok : Outcome::error;
-  filesystem_.counters.add(operation_, outcome, {.requests = 1});
+void Reply::count(Outcome outcome, std::uint64_t bytes) {
+  filesystem_.counters.add(operation_, outcome, {.requests = 1, .bytes = bytes});
+  filesystem_.counters.took(operation_, std::chrono::steady_clock::now() - begun_);
 }
 
 void Reply::error(int code) {
-  count(code);
+  count(code == 0 ? Outcome::ok : Outcome::error);
   fuse_reply_err(request_, code);
 }
 
 void Reply::entry(Inode& inode, const struct stat& attributes) {
-  count(0);
+  count(Outcome::ok);
   const auto entry = entry_of(filesystem_, inode, attributes);
   if (fuse_reply_entry(request_, &entry) != 0) filesystem_.inodes->forget(inode, 1);
 }
 
 void Reply::attributes(const struct stat& attributes) {
-  count(0);
+  count(Outcome::ok);
   fuse_reply_attr(request_, &attributes, filesystem_.options.attr_timeout);
 }
 
 void Reply::data(const void* data, std::size_t size) {
-  count(0);
+  count(Outcome::ok);
   fuse_reply_buf(request_, static_cast<const char*>(data), size);
 }
 

@@ -134,31 +134,29 @@ void lseek(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, off_t of
   if (Control::is_control(node)) return reply.error(EINVAL);
   const off_t found = ::lseek(file_of(info).fd(), offset, whence);
   if (found < 0) return reply.error(errno);
-  filesystem.counters.add(Operation::lseek, Outcome::ok, {.requests = 1});
+  reply.count_sent();
   fuse_reply_lseek(request, found);
 }
 
-Detached copy_and_reply(Filesystem& filesystem, fuse_req_t request, File& from,
-                        std::uint64_t from_offset, File& to, std::uint64_t to_offset,
-                        std::uint64_t length) {
+Detached copy_and_reply(Reply reply, File& from, std::uint64_t from_offset, File& to,
+                        std::uint64_t to_offset, std::uint64_t length) {
   const auto copied = co_await without_throwing([&] {
-    return copy_range(from, from_offset, to, to_offset, length, filesystem.copy_buffers);
+    return copy_range(from, from_offset, to, to_offset, length, reply.filesystem().copy_buffers);
   });
-  if (copied) {
-    filesystem.counters.add(Operation::copy, Outcome::ok, {.requests = 1, .bytes = *copied});
-    fuse_reply_write(request, *copied);
-  } else {
-    Reply(filesystem, request, Operation::copy).status(copied.error());
+  if (!copied) {
+    reply.status(copied.error());
+    co_return;
   }
+  reply.count_sent(*copied);
+  fuse_reply_write(reply.request(), *copied);
 }
 
 void copy_file_range(Filesystem& filesystem, fuse_req_t request, fuse_ino_t from_node,
                      off_t from_offset, fuse_file_info* from, fuse_ino_t to_node, off_t to_offset,
                      fuse_file_info* to, std::size_t length, int) {
-  if (Control::is_control(from_node) || Control::is_control(to_node)) {
-    return Reply(filesystem, request, Operation::copy).error(EXDEV);
-  }
-  copy_and_reply(filesystem, request, file_of(from), std::uint64_t(from_offset), file_of(to),
+  Reply reply(filesystem, request, Operation::copy);
+  if (Control::is_control(from_node) || Control::is_control(to_node)) return reply.error(EXDEV);
+  copy_and_reply(reply, file_of(from), std::uint64_t(from_offset), file_of(to),
                  std::uint64_t(to_offset), length);
 }
 

@@ -69,7 +69,7 @@ void opendir(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_f
   if (!fd) return reply.error(fd.code());
   auto directory = std::make_unique<OpenDirectory>(*std::move(fd));
   info->fh = reinterpret_cast<std::uint64_t>(directory.get());
-  filesystem.counters.add(Operation::open, Outcome::ok, {.requests = 1});
+  reply.count_sent();
   if (fuse_reply_open(request, info) == 0) directory.release();
 }
 

@@ -114,7 +114,7 @@ void statfs(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node) {
   if (!path) return reply.error(path.code());
   struct statvfs figures {};
   if (::fstatvfs(path->get(), &figures) != 0) return reply.error(errno);
-  filesystem.counters.add(Operation::statfs, Outcome::ok, {.requests = 1});
+  reply.count_sent();
   fuse_reply_statfs(request, &figures);
 }
 
@@ -126,7 +126,7 @@ void readlink(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node) {
   std::array<char, PATH_MAX + 1> target{};
   const auto length = ::readlinkat(path->get(), "", target.data(), target.size() - 1);
   if (length < 0) return reply.error(errno);
-  filesystem.counters.add(Operation::readlink, Outcome::ok, {.requests = 1});
+  reply.count_sent();
   fuse_reply_readlink(request, target.data());
 }
 

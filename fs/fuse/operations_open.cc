@@ -90,7 +90,7 @@ void open(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file
   if (!file) return reply.error(file.code());
 
   const kernel::OpenReplyScope scope(describe(filesystem, **file, inode, request, info));
-  filesystem.counters.add(Operation::open, Outcome::ok, {.requests = 1});
+  reply.count_sent();
   // The program was interrupted: nobody will release what it never got.
   if (fuse_reply_open(request, info) != 0) remove_file(filesystem, *file);
 }
@@ -131,7 +131,7 @@ void create(Filesystem& filesystem, fuse_req_t request, fuse_ino_t parent, const
   }
   const auto entry = entry_of(filesystem, **inode, attributes);
   const kernel::OpenReplyScope scope(describe(filesystem, **file, **inode, request, info));
-  filesystem.counters.add(Operation::create, Outcome::ok, {.requests = 1});
+  reply.count_sent();
   if (fuse_reply_create(request, &entry, info) != 0) {
     remove_file(filesystem, *file);
     filesystem.inodes->forget(**inode, 1);

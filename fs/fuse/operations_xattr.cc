@@ -21,7 +21,7 @@ constexpr std::string_view kPrefix = "user.alignfs.";
 /// Answers with `value` the way getxattr(2) and listxattr(2) do: its size where none is asked for.
 void send_value(Reply reply, std::string_view value, std::size_t size) {
   if (size == 0) {
-    reply.filesystem().counters.add(Operation::xattr, Outcome::ok, {.requests = 1});
+    reply.count_sent();
     fuse_reply_xattr(reply.request(), value.size());
   } else if (value.size() > size) {
     reply.error(ERANGE);
@@ -130,7 +130,7 @@ void getxattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, const
   const ssize_t length = ::getxattr(ProcPath(path->get()).c_str(), name, value.data(), size);
   if (length < 0) return reply.error(errno);
   if (size != 0) return reply.data(value.data(), std::size_t(length));
-  filesystem.counters.add(Operation::xattr, Outcome::ok, {.requests = 1});
+  reply.count_sent();
   fuse_reply_xattr(request, std::size_t(length));
 }
 
@@ -143,7 +143,7 @@ void listxattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std:
   const ssize_t length = ::listxattr(ProcPath(path->get()).c_str(), names.data(), size);
   if (length < 0) return reply.error(errno);
   if (size != 0) return reply.data(names.data(), std::size_t(length));
-  filesystem.counters.add(Operation::xattr, Outcome::ok, {.requests = 1});
+  reply.count_sent();
   fuse_reply_xattr(request, std::size_t(length));
 }
 

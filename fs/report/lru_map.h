@@ -39,6 +39,12 @@ class LruMap {
     return entries_.front().second;
   }
 
+  /// Calls `visit(value)` for each, the youngest first.
+  template <typename Visit>
+  void for_each(Visit visit) const {
+    for (const auto& [key, value] : entries_) visit(value);
+  }
+
   std::size_t size() const { return index_.size(); }
 
  private:

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "alignfs/report/activity.h"
 #include "alignfs/report/caller.h"
 #include "log_limiter.h"
 #include "lru_map.h"
@@ -54,6 +55,7 @@ struct Reporter::Impl {
   std::string path_of(int backing_fd) const;
   std::string device_of(dev_t device);
   bool is_news(dev_t device, Fallback reason);
+  Activity::Name name_parties(const Fragment& fragment);
   Event describe(Action action, const Fragment& fragment, Process process);
   void log_event(spdlog::level::level_enum level, const EventKind& kind, const Event& event);
 
@@ -62,6 +64,7 @@ struct Reporter::Impl {
   LastErrors last_errors;
   ProcessCache processes;
   LogLimiter log;
+  Activity activity{[this](const Fragment& fragment) { return name_parties(fragment); }};
 
   std::mutex mutex;
   LruMap<dev_t, std::optional<std::string>> device_names{kRememberedDevices};
@@ -92,6 +95,11 @@ bool Reporter::Impl::is_news(dev_t device, Fallback reason) {
   auto& reported = reported_fallbacks.touch(device);
   const auto bit = 1u << unsigned(reason);
   return (std::exchange(reported, reported | bit) & bit) == 0;
+}
+
+Activity::Name Reporter::Impl::name_parties(const Fragment& fragment) {
+  const auto process = processes.find(fragment.requester.tid, fragment.requester.uid);
+  return {process.pid, process.comm, path_of(fragment.backing_fd)};
 }
 
 Event Reporter::Impl::describe(Action action, const Fragment& fragment, Process process) {
@@ -176,6 +184,12 @@ void Reporter::fallback(Fallback reason, const Fragment& opened, const Rules& ru
   event = impl_->ring.publish(std::move(event));
   impl_->log_event(spdlog::level::warn, kind, event);
 }
+
+void Reporter::served(const Fragment& fragment, const Served& served) {
+  impl_->activity.note(fragment, served);
+}
+
+std::string Reporter::activity() { return impl_->activity.look(); }
 
 EventRing& Reporter::ring() { return impl_->ring; }
 

@@ -21,6 +21,9 @@ constexpr Family kFamilies[] = {
      &Counters::Cell::backing_read},
     {"alignfs_backing_write_bytes_total", "Bytes written to the backing for these requests.",
      &Counters::Cell::backing_write},
+    {"alignfs_backing_page_cache_bytes_total",
+     "Bytes of these two that went through the page cache of the backing.",
+     &Counters::Cell::page_cache},
 };
 
 struct Row {
@@ -51,6 +54,31 @@ void add_single(std::string& text, const char* name, const char* help, const cha
   fmt::format_to(std::back_inserter(text), "{} {}\n", name, value);
 }
 
+/// Operations without requests are left out.
+void add_latencies(std::string& text, const Counters& counters) {
+  constexpr const char* kName = "alignfs_request_seconds";
+  constexpr double kSecond = 1e9;
+  add_header(text, kName, "Time from a request's receipt until its answer was ready.", "histogram");
+  auto out = std::back_inserter(text);
+  for (std::size_t op = 0; op < std::size_t(Operation::kCount); ++op) {
+    const auto latencies = counters.latencies(Operation(op));
+    const char* const name = name_of(Operation(op));
+    std::uint64_t sum = 0;
+    for (const auto count : latencies.counts) sum += count;
+    if (sum == 0) continue;
+    std::uint64_t so_far = 0;
+    for (std::size_t i = 0; i + 1 < Latencies::kBuckets; ++i) {
+      so_far += latencies.counts[i];
+      fmt::format_to(out, "{}_bucket{{op=\"{}\",le=\"{:.9g}\"}} {}\n", kName, name,
+                     double(Latencies::bound(i)) / kSecond, so_far);
+    }
+    fmt::format_to(out,
+                   "{0}_bucket{{op=\"{1}\",le=\"+Inf\"}} {2}\n{0}_sum{{op=\"{1}\"}} {3:.9f}\n"
+                   "{0}_count{{op=\"{1}\"}} {2}\n",
+                   kName, name, sum, double(latencies.nanoseconds) / kSecond);
+  }
+}
+
 }  // namespace
 
 std::string to_prometheus(const Counters& counters, const Gauges& gauges) {
@@ -63,6 +91,7 @@ std::string to_prometheus(const Counters& counters, const Gauges& gauges) {
                      name_of(row.operation), name_of(row.outcome), row.cell.*family.value);
     }
   }
+  add_latencies(text, counters);
   add_single(text, "alignfs_open_files", "Files open on the mount.", "gauge", gauges.open_files);
   add_single(text, "alignfs_inodes", "Inodes the kernel holds.", "gauge", gauges.inodes);
   add_single(text, "alignfs_buffer_bytes", "Bytes of bounce buffers allocated.", "gauge",

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <sstream>
+#include <string_view>
 #include <thread>
 
 #include "mount/support/fixture.h"
@@ -59,7 +60,7 @@ std::vector<std::string> names_in(const std::string& path) {
 TEST_F(ControlTest, DirectoryIsHiddenButThere) {
   EXPECT_EQ(names_in(mount_->path()), (std::vector<std::string>{".", "..", "file"}));
   EXPECT_EQ(names_in(*mount_ / ".alignfs"),
-            (std::vector<std::string>{".", "..", "events", "options", "stats"}));
+            (std::vector<std::string>{".", "..", "activity", "events", "options", "stats"}));
 }
 
 TEST_F(ControlTest, ModesAndOwner) {
@@ -100,7 +101,7 @@ TEST_F(ControlTest, NothingInItCanBeChanged) {
   EXPECT_NE(chmod(control("stats").c_str(), 0666), 0);
   EXPECT_NE(mkdir((*mount_ / ".alignfs").c_str(), 0700), 0);
   EXPECT_NE(setxattr(control("stats").c_str(), "user.a", "b", 1, 0), 0);
-  EXPECT_EQ(names_in(*mount_ / ".alignfs").size(), 5u);
+  EXPECT_EQ(names_in(*mount_ / ".alignfs").size(), 6u);
 }
 
 TEST_F(ControlTest, EventsWithoutNewsGiveEagainOrWait) {
@@ -248,7 +249,12 @@ TEST_F(ControlTest, StatsArePrometheusText) {
   for (std::string line; std::getline(text, line);) {
     if (line.starts_with("# TYPE ")) described += line.substr(7) + "\n";
     if (line.starts_with("#") || line.empty()) continue;
-    const std::string name = line.substr(0, line.find_first_of("{ "));
+    auto name = line.substr(0, line.find_first_of("{ "));
+    for (const std::string_view part : {"_bucket", "_sum", "_count"}) {
+      if (name.starts_with("alignfs_request_seconds") && name.ends_with(part)) {
+        name.resize(name.size() - part.size());
+      }
+    }
     EXPECT_NE(described.find(name + " "), std::string::npos) << "no TYPE line before " << line;
   }
 }
@@ -366,6 +372,20 @@ TEST_F(ControlTest, FallbackIsNeverSilent) {
       run({alignfs_binary(), "-o", "require_direct", tmpfs.path(), mountpoint.path()});
   EXPECT_EQ(refused.status, 1);
   EXPECT_NE(refused.err.find("require_direct"), std::string::npos) << refused.err;
+}
+
+TEST_F(ControlTest, StatsCountTheTimeOfEveryRequest) {
+  mount("unaligned=bounce");
+  const std::string content = read_file(file());
+  struct stat status {};
+  ASSERT_EQ(stat(file().c_str(), &status), 0);
+  const Stats stats(mount_->path());
+  for (const char* operation : {"read", "open", "lookup", "getattr", "release"}) {
+    const double requests = stats.sum("alignfs_requests_total", operation);
+    EXPECT_GT(requests, 0) << operation;
+    EXPECT_EQ(stats.sum("alignfs_request_seconds_count", operation), requests) << operation;
+    EXPECT_GT(stats.sum("alignfs_request_seconds_sum", operation), 0) << operation;
+  }
 }
 
 }  // namespace

@@ -29,7 +29,9 @@ std::map<std::string, std::uint64_t> parse(const std::string& text) {
     if (first == "#") {
       EXPECT_TRUE(second == "HELP" || second == "TYPE") << line;
       words >> family >> first;
-      EXPECT_TRUE(second == "HELP" || first == "counter" || first == "gauge") << line;
+      EXPECT_TRUE(second == "HELP" || first == "counter" || first == "gauge" ||
+                  first == "histogram")
+          << line;
       continue;
     }
     EXPECT_EQ(first.substr(0, first.find('{')), family) << line;
@@ -42,18 +44,50 @@ std::map<std::string, std::uint64_t> parse(const std::string& text) {
 
 TEST(Stats, CountsByOperationAndOutcome) {
   const auto counters = std::make_unique<Counters>();
-  counters->add(Operation::write, Outcome::bounced, {1, 1024, 4096, 4096});
-  counters->add(Operation::write, Outcome::bounced, {1, 1000, 0, 8192});
-  counters->add(Operation::read, Outcome::ok, {3, 12288, 12288, 0});
+  counters->add(Operation::write, Outcome::bounced, {1, 1024, 4096, 4096, 0});
+  counters->add(Operation::write, Outcome::bounced, {1, 1000, 0, 8192, 1000});
+  counters->add(Operation::read, Outcome::ok, {3, 12288, 12288, 0, 0});
   const auto samples = parse(to_prometheus(*counters, {}));
   EXPECT_EQ(samples.at(R"(alignfs_requests_total{op="write",outcome="bounced"})"), 2U);
   EXPECT_EQ(samples.at(R"(alignfs_bytes_total{op="write",outcome="bounced"})"), 2024U);
   EXPECT_EQ(samples.at(R"(alignfs_backing_read_bytes_total{op="write",outcome="bounced"})"), 4096U);
   EXPECT_EQ(samples.at(R"(alignfs_backing_write_bytes_total{op="write",outcome="bounced"})"),
             12288U);
+  EXPECT_EQ(samples.at(R"(alignfs_backing_page_cache_bytes_total{op="write",outcome="bounced"})"),
+            1000U);
   EXPECT_EQ(samples.at(R"(alignfs_requests_total{op="read",outcome="ok"})"), 3U);
   EXPECT_EQ(samples.count(R"(alignfs_requests_total{op="read",outcome="bounced"})"), 0U);
-  EXPECT_EQ(samples.size(), 2U * 4U + kGauges) << "rows of zero requests are left out";
+  EXPECT_EQ(samples.size(), 2U * 5U + kGauges) << "rows of zero requests are left out";
+}
+
+TEST(Stats, EveryTimeFallsIntoTheBucketThatItsBoundCloses) {
+  for (std::size_t i = 0; i + 1 < Latencies::kBuckets; ++i) {
+    EXPECT_EQ(Latencies::bucket_of(Latencies::bound(i)), i);
+    EXPECT_EQ(Latencies::bucket_of(Latencies::bound(i) + 1), i + 1);
+  }
+  EXPECT_EQ(Latencies::bucket_of(0), 0U);
+  EXPECT_EQ(Latencies::bound(0), 1024U);
+  EXPECT_EQ(Latencies::bound(1), 1536U);
+  EXPECT_EQ(Latencies::bound(2), 2048U);
+  EXPECT_EQ(Latencies::bucket_of(~std::uint64_t(0)), Latencies::kBuckets - 1);
+}
+
+TEST(Stats, ShowsLatenciesAsAHistogram) {
+  const auto counters = std::make_unique<Counters>();
+  using std::chrono::nanoseconds;
+  for (const int time : {1000, 1024, 1500}) counters->took(Operation::read, nanoseconds(time));
+  counters->took(Operation::read, std::chrono::hours(1));
+  const auto text = to_prometheus(*counters, {});
+  const auto begin = text.find("# TYPE alignfs_request_seconds histogram\n");
+  ASSERT_NE(begin, text.npos);
+  const auto has = [&](const char* line) { return text.find(line, begin) != text.npos; };
+  EXPECT_TRUE(has("\nalignfs_request_seconds_bucket{op=\"read\",le=\"1.024e-06\"} 2\n")) << text;
+  EXPECT_TRUE(has("\nalignfs_request_seconds_bucket{op=\"read\",le=\"1.536e-06\"} 3\n")) << text;
+  EXPECT_TRUE(has("\nalignfs_request_seconds_bucket{op=\"read\",le=\"17.1798692\"} 3\n")) << text;
+  EXPECT_TRUE(has("\nalignfs_request_seconds_bucket{op=\"read\",le=\"+Inf\"} 4\n")) << text;
+  EXPECT_TRUE(has("\nalignfs_request_seconds_sum{op=\"read\"} 3600.000003524\n")) << text;
+  EXPECT_TRUE(has("\nalignfs_request_seconds_count{op=\"read\"} 4\n")) << text;
+  EXPECT_FALSE(has("{op=\"write\"")) << "nothing was written";
 }
 
 TEST(Stats, ShowsTheGauges) {

@@ -39,7 +39,10 @@ class AlignfsMount {
 
   /// `path` as events name it: from the top of the mount, with a leading slash.
   std::string path_on_mount(const std::string& path) const;
-  /// .alignfs/options by name. CommandError if it may not be read, or control=off.
+  /// What .alignfs/NAME holds. CommandError if it may not be read, the mount is gone, or
+  /// control=off.
+  std::string control_file(const std::string& name) const;
+  /// .alignfs/options by name. CommandError as above.
   std::map<std::string, std::string> options() const;
   /// .alignfs/events, to read what the ring holds and then EAGAIN. CommandError as above. Not to be
   /// kept: an open file keeps the mount from being unmounted.

@@ -13,8 +13,8 @@ namespace alignfs {
 
 /// What direct mode is told once a mount, and uses for every file. Constant while mounted.
 struct DirectMode {
-  /// Refuse what O_DIRECT would refuse, of everybody or of O_DIRECT callers alone; or let it through
-  /// and report that, and nothing else.
+  /// Refuse what O_DIRECT would refuse, of everybody or of O_DIRECT callers alone; or let it
+  /// through and report that, and nothing else.
   bool strict = false;
   bool audit = false;
   bool only_odirect = false;
@@ -79,7 +79,7 @@ class DirectFile : public File {
   };
   /// A request on block boundaries, which goes down whole wherever the file ends.
   Task<Result<std::size_t>> write_aligned(const IoRequest& request, std::span<const std::byte> data,
-                                          std::byte* bounce);
+                                          std::byte* bounce, Account& account);
   bool fits_direct_io(std::span<const std::byte> data) const;
   /// `data` as it lies if it fits, else a copy at `bounce`.
   std::span<const std::byte> in_fitting_memory(std::span<const std::byte> data,
@@ -91,6 +91,9 @@ class DirectFile : public File {
   Result<std::size_t> write_buffered(const WriteStep& step);
   bool read_ragged_blocks(const WriteStep& step, Range window, std::byte* into);
   bool ragged_blocks_cached(const WriteStep& step, Range window) const;
+
+  /// The request succeeded in this way, and its traffic is known.
+  void close(Account& account, Outcome outcome) const;
 
   /// The buffered descriptor, or -1 where the backing's permissions forbid a second open.
   int sibling();

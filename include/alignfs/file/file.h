@@ -12,6 +12,7 @@
 #include "alignfs/base/result.h"
 #include "alignfs/base/task.h"
 #include "alignfs/base/unique_fd.h"
+#include "alignfs/file/account.h"
 #include "alignfs/file/inode_table.h"
 #include "alignfs/file/observer.h"
 #include "alignfs/io/buffer_pool.h"
@@ -98,6 +99,9 @@ class File {
       : services_(services), inode_(inode), shared_(std::move(shared)), fd_(std::move(fd)) {}
 
   Fragment fragment_of(const IoRequest& request, Direction direction) const;
+  Account account_of(const IoRequest& request, Direction direction) const {
+    return {services_.counters, services_.observer, fragment_of(request, direction)};
+  }
   Result<struct stat> attributes() const;
   /// The durability of a write that asks for `asked`: the mount may ask for more.
   Durability durability_of(Durability asked) const {

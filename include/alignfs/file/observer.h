@@ -2,11 +2,13 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
 #include "alignfs/align/call.h"
 #include "alignfs/align/diagnosis.h"
+#include "alignfs/base/counters.h"
 
 namespace alignfs {
 
@@ -48,6 +50,13 @@ enum class Fallback : std::uint8_t {
   no_passthrough,  ///< passthrough: the kernel does not serve the file itself
 };
 
+/// What became of one read or write.
+struct Served {
+  Outcome outcome = Outcome::error;
+  Counters::Cell traffic;
+  std::chrono::nanoseconds time{0};
+};
+
 /// How the file floor asks about callers and tells what it did to them, so that it need not know
 /// how an explanation is worded or where it goes. All calls are thread-safe and may be made on any
 /// request; none fails.
@@ -71,6 +80,10 @@ class RequestObserver {
   /// caller; `rules` are what direct I/O would ask for, of 0 bytes where that is not the question.
   /// The observer reports each reason once a device.
   virtual void fallback(Fallback reason, const Fragment& opened, const Rules& rules) = 0;
+
+  /// A read or write is over. Comes for each of them: costs next to nothing while nobody wants to
+  /// know.
+  virtual void served(const Fragment& fragment, const Served& served) = 0;
 };
 
 }  // namespace alignfs

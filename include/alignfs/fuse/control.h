@@ -16,13 +16,13 @@ namespace alignfs {
 
 struct Filesystem;
 
-/// The .alignfs directory in the mount's root: events, stats and options. Hidden from listings,
-/// owned by the mount's owner, read-only. Its node numbers are below kEnd, where no inode's address
-/// can be. Thread-safe.
+/// The .alignfs directory in the mount's root: events, stats, options and activity. Hidden from
+/// listings, owned by the mount's owner, read-only. Its node numbers are below kEnd, where no
+/// inode's address can be. Thread-safe.
 class Control {
  public:
   static constexpr const char* kName = ".alignfs";
-  enum Node : fuse_ino_t { kDirectory = 2, kEvents, kStats, kOptions, kEnd };
+  enum Node : fuse_ino_t { kDirectory = 2, kEvents, kStats, kOptions, kActivity, kEnd };
 
   explicit Control(Filesystem& filesystem);
   ~Control();

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <exception>
 #include <new>
 #include <type_traits>
@@ -14,7 +15,8 @@ namespace alignfs {
 /// as user data.
 fuse_lowlevel_ops make_operations();
 
-/// The answer to one request: counts it and sends it. Exactly one member is called, once.
+/// The answer to one request: counts it, with its time since the construction, and sends it.
+/// Exactly one of its answers is given, once.
 class Reply {
  public:
   Reply(Filesystem& filesystem, fuse_req_t request, Operation operation)
@@ -28,15 +30,19 @@ class Reply {
   void attributes(const struct stat& attributes);
   /// `size` bytes at `data`; null for none.
   void data(const void* data, std::size_t size);
+  /// Counts a success, about `bytes` of a file, that the caller sends himself.
+  void count_sent(std::uint64_t bytes = 0) { count(Outcome::ok, bytes); }
 
   Filesystem& filesystem() const { return filesystem_; }
   fuse_req_t request() const { return request_; }
 
  private:
-  void count(int code);
+  void count(Outcome outcome, std::uint64_t bytes = 0);
+
   Filesystem& filesystem_;
   fuse_req_t request_;
   Operation operation_;
+  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
 };
 
 /// What the kernel is told of an inode: attributes, timeouts, node number.

@@ -34,6 +34,11 @@ class Reporter : public RequestObserver {
   void adapted(Action action, const Fragment& fragment, const Rules& rules) override;
   void fallback(Fallback reason, const Fragment& opened, const Rules& rules) override;
 
+  void served(const Fragment& fragment, const Served& served) override;
+
+  /// Who reads and writes what, as Activity::look() tells it.
+  std::string activity();
+
   EventRing& ring();
   const LastErrors& last_errors() const;
 

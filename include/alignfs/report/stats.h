@@ -17,9 +17,10 @@ struct Gauges {
 };
 
 /// Everything as Prometheus text format (exposition format 0.0.4): HELP and TYPE lines, then
-/// alignfs_requests_total, alignfs_bytes_total, alignfs_backing_read_bytes_total and
-/// alignfs_backing_write_bytes_total with labels op and outcome (rows of zero requests are left
-/// out), then the gauges.
+/// alignfs_requests_total, alignfs_bytes_total, alignfs_backing_read_bytes_total,
+/// alignfs_backing_write_bytes_total and alignfs_backing_page_cache_bytes_total with labels op and
+/// outcome (rows of zero requests are left out), the histogram alignfs_request_seconds with label
+/// op, then the gauges.
 std::string to_prometheus(const Counters& counters, const Gauges& gauges);
 
 }  // namespace alignfs
