@@ -9,6 +9,7 @@
 build_packages=(
   g++ cmake ninja-build pkg-config ccache
   libfuse3-dev libspdlog-dev libfmt-dev libgtest-dev liburing-dev nlohmann-json3-dev libcli11-dev
+  libedit-dev
   fuse3 python3
 )
 # What a test does without each of these is said in missing_tests below.

@@ -13,6 +13,7 @@
 #include "alignfs/align/geometry.h"
 #include "alignfs/ctl/commands.h"
 #include "alignfs/ctl/disk.h"
+#include "alignfs/ctl/geometry.h"
 #include "alignfs/ctl/mounts.h"
 #include "alignfs/io/probe.h"
 
@@ -166,40 +167,43 @@ std::string disk_text(const Disk& disk) {
   return text;
 }
 
-void print(const Facts& facts, const Facts* rules_from) {
-  const auto row = [](const char* name, const std::string& value) {
-    fmt::print("  {:<11} {}\n", name, value);
-  };
-  const auto rule = [&](const char* name, const Rule& value, const char* what, const char* option) {
-    if (value.bytes == 0) return row(name, "any");
-    row(name, fmt::format("{:<6} {}", value.bytes, asked_by(value, *rules_from, what, option)));
-  };
-  fmt::print("{}\n", facts.path);
-  rule("memory", facts.memory, "DMA alignment", "mem_align");
-  rule("offset", facts.write, "direct I/O alignment", "align");
-  if (facts.read.bytes != facts.write.bytes) {
-    rule("  of reads", facts.read, "direct I/O alignment", "align");
-  }
-  rule("length", facts.write, "direct I/O alignment", "align");
-  row("verdict", verdict_text(facts.verdict));
-  const auto& filesystem = facts.filesystem;
-  row("filesystem",
-      fmt::format("{} on {} ({})", filesystem.type, filesystem.mountpoint, filesystem.source));
-  if (facts.disk) row("disk", disk_text(*facts.disk));
+/// "NAME  VALUE" below a heading.
+std::string row(const char* name, const std::string& value) {
+  return fmt::format("  {:<11} {}\n", name, value);
 }
 
-void print_mounted(const Facts& facts, const std::optional<Facts>& below) {
-  print(facts, below ? &*below : &facts);
-  const auto& mounted = *facts.mounted;
-  auto text = "mode=" + (mounted.mode.empty() ? "unknown" : mounted.mode);
-  if (!mounted.policy.empty()) text += " unaligned=" + mounted.policy;
-  fmt::print("  {:<11} {}\n", "alignfs", text);
-  if (!below) return;
-  if (facts.write.bytes > below->write.bytes || facts.memory.bytes > below->memory.bytes) {
-    fmt::print("  {:<11} stricter than what lies below\n", "emulated");
+std::string rows_of(const Facts& facts, const Facts& rules_from) {
+  const auto rule = [&](const char* name, const Rule& value, const char* what, const char* option) {
+    if (value.bytes == 0) return row(name, "any");
+    return row(name,
+               fmt::format("{:<6} {}", value.bytes, asked_by(value, rules_from, what, option)));
+  };
+  auto text = facts.path + "\n";
+  text += rule("memory", facts.memory, "DMA alignment", "mem_align");
+  text += rule("offset", facts.write, "direct I/O alignment", "align");
+  if (facts.read.bytes != facts.write.bytes) {
+    text += rule("  of reads", facts.read, "direct I/O alignment", "align");
   }
-  fmt::print("over ");
-  print(*below, &*below);
+  text += rule("length", facts.write, "direct I/O alignment", "align");
+  text += row("verdict", verdict_text(facts.verdict));
+  const auto& filesystem = facts.filesystem;
+  text += row("filesystem", fmt::format("{} on {} ({})", filesystem.type, filesystem.mountpoint,
+                                        filesystem.source));
+  if (facts.disk) text += row("disk", disk_text(*facts.disk));
+  return text;
+}
+
+std::string mounted_text(const Facts& facts, const std::optional<Facts>& below) {
+  auto text = rows_of(facts, below ? *below : facts);
+  const auto& mounted = *facts.mounted;
+  auto how = "mode=" + (mounted.mode.empty() ? "unknown" : mounted.mode);
+  if (!mounted.policy.empty()) how += " unaligned=" + mounted.policy;
+  text += row("alignfs", how);
+  if (!below) return text;
+  if (facts.write.bytes > below->write.bytes || facts.memory.bytes > below->memory.bytes) {
+    text += row("emulated", "stricter than what lies below");
+  }
+  return text + "over " + rows_of(*below, *below);
 }
 
 Json rule_json(const Rule& rule) { return {{"bytes", rule.bytes}, {"source", rule.source}}; }
@@ -235,6 +239,11 @@ Json to_json(const Facts& facts, const std::optional<Facts>& below) {
 
 }  // namespace
 
+std::string geometry_text(const std::string& path) {
+  const auto facts = facts_of(path);
+  return facts.mounted ? mounted_text(facts, facts_below(facts)) : rows_of(facts, facts);
+}
+
 void add_geometry(CLI::App& app, int&) {
   struct Wish {
     std::vector<std::string> paths;
@@ -247,16 +256,14 @@ void add_geometry(CLI::App& app, int&) {
   command->add_flag("--json", wish->json, "one object a line");
   command->callback([wish] {
     for (const auto& path : wish->paths) {
-      const auto facts = facts_of(path);
-      const auto below = facts_below(facts);
-      if (wish->json) {
-        fmt::print("{}\n",
-                   to_json(facts, below).dump(-1, ' ', false, Json::error_handler_t::replace));
-      } else if (facts.mounted) {
-        print_mounted(facts, below);
-      } else {
-        print(facts, &facts);
+      if (!wish->json) {
+        fmt::print("{}", geometry_text(path));
+        continue;
       }
+      const auto facts = facts_of(path);
+      fmt::print(
+          "{}\n",
+          to_json(facts, facts_below(facts)).dump(-1, ' ', false, Json::error_handler_t::replace));
     }
   });
 }

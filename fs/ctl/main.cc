@@ -37,6 +37,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   int status = 0;
   add_geometry(app, status);
+  add_lab(app, status);
   add_why(app, status);
   add_watch(app, status);
   add_check(app, status, command);

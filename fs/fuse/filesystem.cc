@@ -170,6 +170,7 @@ Filesystem::~Filesystem() { close_files(); }
 void Filesystem::close_files() {
   for (const File* file : files) delete file;
   files.clear();
+  directories.clear();
 }
 
 void Filesystem::settle_passthrough() {

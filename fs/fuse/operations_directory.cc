@@ -62,15 +62,24 @@ OpenDirectory& directory_of(const fuse_file_info* info) {
   return *reinterpret_cast<OpenDirectory*>(info->fh);
 }
 
+void forget_directory(Filesystem& filesystem, OpenDirectory& directory) {
+  const std::lock_guard guard(filesystem.files_mutex);
+  filesystem.directories.erase(&directory);
+}
+
 void opendir(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   if (Control::is_control(node)) return filesystem.control.open_directory(request, info);
   Reply reply(filesystem, request, Operation::open);
   auto fd = filesystem.inodes->reopen(inode_of(filesystem, node), O_RDONLY | O_DIRECTORY);
   if (!fd) return reply.error(fd.code());
-  auto directory = std::make_unique<OpenDirectory>(*std::move(fd));
+  const auto directory = std::make_shared<OpenDirectory>(*std::move(fd));
   info->fh = reinterpret_cast<std::uint64_t>(directory.get());
+  {
+    const std::lock_guard guard(filesystem.files_mutex);
+    filesystem.directories.emplace(directory.get(), directory);
+  }
   reply.count_sent();
-  if (fuse_reply_open(request, info) == 0) directory.release();
+  if (fuse_reply_open(request, info) != 0) forget_directory(filesystem, *directory);
 }
 
 /// Adds one entry to a reply: bytes needed, and nothing added if that is more than there is room.
@@ -153,7 +162,7 @@ void fsyncdir(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, int d
 
 void releasedir(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Reply reply(filesystem, request, Operation::release);
-  if (!Control::is_control(node)) delete &directory_of(info);
+  if (!Control::is_control(node)) forget_directory(filesystem, directory_of(info));
   reply.error(0);
 }
 

@@ -217,12 +217,19 @@ int serve(const fuse_operations& table, const char* mountpoint) {
   char* list[] = {name, options, nullptr};
   fuse_args arguments = FUSE_ARGS_INIT(2, list);
   fuse* const session = fuse_new(&arguments, &table, sizeof table, nullptr);
-  if (session == nullptr || fuse_mount(session, mountpoint) != 0) return 1;
+  fuse_opt_free_args(&arguments);
+  if (session == nullptr) return 1;
+  if (fuse_mount(session, mountpoint) != 0) {
+    fuse_destroy(session);
+    return 1;
+  }
   fuse_set_signal_handlers(fuse_get_session(session));
   fuse_loop_config* const config = fuse_loop_cfg_create();
   fuse_loop_cfg_set_max_threads(config, 16);
   const int result = fuse_loop_mt(session, config);
+  fuse_loop_cfg_destroy(config);
   fuse_unmount(session);
+  fuse_destroy(session);
   return result;
 }
 

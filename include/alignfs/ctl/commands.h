@@ -20,6 +20,7 @@ class CommandError : public std::runtime_error {
 CommandError cannot(const char* what, const std::string& path, int error);
 
 void add_geometry(CLI::App& app, int& status);
+void add_lab(CLI::App& app, int& status);
 void add_why(CLI::App& app, int& status);
 void add_watch(CLI::App& app, int& status);
 /// `command` is what stood after "--", which the parser must not interpret.

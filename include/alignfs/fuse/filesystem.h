@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "alignfs/base/counters.h"
@@ -76,6 +77,7 @@ struct Filesystem {
   /// Open handles. The kernel holds bare pointers to them; this owns them.
   std::mutex files_mutex;
   std::unordered_set<File*> files;
+  std::unordered_map<const void*, std::shared_ptr<void>> directories;
   /// Closes the handles that are open when the mount ends. The workers must be gone.
   void close_files();
   ~Filesystem();

@@ -10,7 +10,8 @@ void install_fault_guard();
 
 /// memcpy from a mapping whose pages may be gone (the file was cut short) or unreadable (EIO).
 /// Returns the bytes from the beginning that were copied: less than `size` where a page is missing,
-/// and then all before that page. `to` is ordinary memory.
+/// and then all before that page. The mapping may be `to` instead (its pages may be gone, or the
+/// disk full): what is missing then says no more than that a store failed.
 std::size_t copy_guarded(std::byte* to, const std::byte* from, std::size_t size);
 
 }  // namespace alignfs

@@ -1,0 +1,16 @@
+#pragma once
+
+namespace alignfs::ctl::lab {
+
+/// Signals as flags, so that whatever is mounted and copied is taken down in order. Process-wide.
+
+/// From here on SIGINT, SIGTERM and SIGHUP end nothing by themselves.
+void take_interrupts();
+/// Ctrl-C, or an end, was asked for since the last call of forget_interrupt().
+bool interrupted();
+/// Forgets a Ctrl-C; an end stays asked for.
+void forget_interrupt();
+/// SIGTERM or SIGHUP came.
+bool asked_to_end();
+
+}  // namespace alignfs::ctl::lab
