@@ -159,6 +159,9 @@ std::optional<std::uint64_t> AlignfsMount::events_published() const {
 std::optional<std::string> xattr_of(const std::string& path, const char* name) {
   std::string value(64 * 1024, '\0');
   const ssize_t size = ::getxattr(path.c_str(), name, value.data(), value.size());
+  if (size < 0 && errno != ENODATA && errno != EOPNOTSUPP && errno != EACCES && errno != EPERM) {
+    throw cannot("ask", path, errno);
+  }
   if (size < 0) return std::nullopt;
   value.resize(std::size_t(size));
   return value;

@@ -61,6 +61,7 @@ struct Sums {
 
 struct Row {
   Activity::Name name;
+  std::uint64_t named = 0;   ///< Impl::looks when it was
   std::array<Sums, 2> sums;  ///< by Direction
 
   Sums& of(Direction direction) { return sums[std::size_t(direction)]; }
@@ -88,6 +89,7 @@ struct Activity::Impl {
   std::mutex mutex;
   LruMap<Key, Row, KeyHash> rows;
   std::uint64_t watch = 0;  ///< counts the watches that began
+  std::uint64_t looks = 0;
   std::uint64_t forgotten = 0;
   time_t last_look = 0;
 
@@ -107,7 +109,8 @@ void Activity::note_watched(const Fragment& fragment, const Served& served) {
       watched_ = false;
       return;
     }
-    if (impl_->rows.find(key) != nullptr) {
+    const auto* const row = impl_->rows.find(key);
+    if (row != nullptr && row->named == impl_->looks) {
       impl_->rows.touch(key).of(fragment.direction).add(served);
       return;
     }
@@ -116,7 +119,9 @@ void Activity::note_watched(const Fragment& fragment, const Served& served) {
   const std::lock_guard guard(impl_->mutex);
   if (impl_->rows.size() == impl_->capacity && impl_->rows.find(key) == nullptr) ++impl_->forgotten;
   auto& row = impl_->rows.touch(key);
-  row.name = std::move(name);
+  // A thread's number, or an inode's, may have come to stand for another one.
+  if (row.name != name) row = {std::move(name), 0, {}};
+  row.named = impl_->looks;
   row.of(fragment.direction).add(served);
 }
 
@@ -131,6 +136,7 @@ std::string Activity::look() {
       impl_->forgotten = 0;
       ++impl_->watch;
     }
+    ++impl_->looks;
     impl_->last_look = impl_->clock().tv_sec;
     watched_ = true;
     impl_->rows.for_each([&](const Row& row) {

@@ -18,7 +18,7 @@ class ActivityTest : public ::testing::Test {
         [this](const Fragment& fragment) {
           ++described_;
           return Activity::Name{fragment.requester.tid / 10, "program",
-                                "/file" + std::to_string(fragment.file.inode)};
+                                directory_ + "/file" + std::to_string(fragment.file.inode)};
         },
         capacity,
         [this] {
@@ -38,6 +38,7 @@ class ActivityTest : public ::testing::Test {
     return values;
   }
 
+  std::string directory_;
   time_t now_ = 1000;
   int described_ = 0;
 };
@@ -99,6 +100,22 @@ TEST_F(ActivityTest, ForgetsWhoWasQuietLongestAndSaysHowMany) {
   EXPECT_EQ(rows[0]["forgotten"], 1);
   EXPECT_EQ(rows[1]["pid"], 1);
   EXPECT_EQ(rows[2]["pid"], 3);
+}
+
+TEST_F(ActivityTest, BeginsAnewUnderANewName) {
+  auto activity = make(10);
+  activity.look();
+  activity.note(fragment(10, 1), served());
+  directory_ = "/new";
+  activity.note(fragment(10, 1), served());
+  EXPECT_EQ(lines(activity).at(1)["path"], "/file1") << "asked once a look";
+  activity.note(fragment(10, 1), served());
+  const auto rows = lines(activity);
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[1]["path"], "/new/file1");
+  EXPECT_EQ(rows[1]["write"]["requests"], 1);
+  activity.note(fragment(10, 1), served());
+  EXPECT_EQ(lines(activity).at(1)["write"]["requests"], 2) << "the same name goes on";
 }
 
 TEST_F(ActivityTest, EndsWhenNobodyHasLookedForAWhile) {

@@ -71,7 +71,7 @@ void BelowMeter::start() {
   if (unseen_.empty()) before_ = look();
 }
 
-Below BelowMeter::stop() {
+Below BelowMeter::stop(int error) {
   Below below;
   below.unseen = unseen_;
   if (!unseen_.empty()) return below;
@@ -81,6 +81,10 @@ Below BelowMeter::stop() {
     return below;
   }
   below.witness = mount_ ? Below::Witness::daemon : Below::Witness::kernel;
+  if (!mount_ && error != 0) {
+    below.failed = true;
+    return below;
+  }
   now.moved -= before_.moved;
   below.moved = now.moved;
   below.syncs = now.syncs - before_.syncs;
@@ -92,6 +96,7 @@ std::string below_text(const Below& below, std::uint32_t block) {
   switch (below.witness) {
     case Below::Witness::nobody: return fmt::format("below: not known: {}", below.unseen);
     case Below::Witness::kernel:
+      if (below.failed) return "below: nothing, the kernel refused it";
       return fmt::format("below: {} read from a disk, {} written (the kernel's account)",
                          blocks_text(moved.backing_read, block),
                          blocks_text(moved.backing_write, block));

@@ -69,7 +69,7 @@ Trial try_request(LabFile& file, const Explainer& explainer, const Request& requ
     trial.outcome.time += time;
     if (trial.outcome.error == 0) trial.outcome.bytes += bytes;
   }
-  trial.below = meter.stop();
+  trial.below = meter.stop(trial.outcome.error);
   trial.explanation = explainer.explain(trial.outcome, request.direction);
   return trial;
 }
@@ -107,12 +107,12 @@ void collect_needs(const std::string& explanation, std::set<std::string>& needs)
 
 std::string compare(const LabFile& file, const Request& request) {
   auto below = file.path();
-  std::string alignment;
+  std::string alignment, memory;
   if (const auto mount = AlignfsMount::of(file.path())) {
     auto options = mount->options();
     below = options["source"] + mount->path_on_mount(file.path());
     if (options.contains("align")) alignment += ",align=" + options["align"];
-    if (options.contains("mem_align")) alignment += ",mem_align=" + options["mem_align"];
+    if (options.contains("mem_align")) memory = ",mem_align=" + options["mem_align"];
   }
   const Scratch scratch(below);
   const auto copy_in = [&](const char* name) {
@@ -126,8 +126,10 @@ std::string compare(const LabFile& file, const Request& request) {
   rows.push_back(
       row_of("raw O_DIRECT on the backing", try_at(copy_in("raw") + "/file", how, request)));
   for (const std::string policy : {"reject", "bounce"}) {
+    // What bounces is judged by no address.
     const TemporaryMount mount(copy_in(policy.c_str()),
-                               fmt::format("unaligned={},log_level=error{}", policy, alignment));
+                               fmt::format("unaligned={},log_level=error{}{}", policy, alignment,
+                                           policy == "reject" ? memory : ""));
     rows.push_back(
         row_of("alignfs, unaligned=" + policy, try_at(mount.path() + "/file", how, request)));
   }

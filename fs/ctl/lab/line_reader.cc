@@ -1,13 +1,16 @@
 #include "alignfs/ctl/lab/line_reader.h"
 
 #include <editline/readline.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <clocale>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <cwchar>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -42,6 +45,34 @@ char* next_match(const char*, int number) {
                                               : nullptr;
 }
 
+/// False if a signal asks for attention, before or while there is nothing to read.
+bool wait_for_input() {
+  sigset_t signals, before;
+  ::sigemptyset(&signals);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&signals, signal);
+  // Else one that comes between the look and the wait would be waited for.
+  ::pthread_sigmask(SIG_BLOCK, &signals, &before);
+  pollfd input{STDIN_FILENO, POLLIN, 0};
+  while (!interrupted() && ::ppoll(&input, 1, nullptr, &before) < 0 && errno == EINTR) {
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return !interrupted();
+}
+
+/// The next letter that was typed, or EOF, also where a signal asks for attention: the library's
+/// own function would go on reading.
+int next_letter(FILE*) {
+  std::mbstate_t state{};
+  for (;;) {
+    char byte = 0;
+    if (!wait_for_input() || ::read(STDIN_FILENO, &byte, 1) <= 0) return EOF;
+    wchar_t letter = 0;
+    const auto length = std::mbrtowc(&letter, &byte, 1, &state);
+    if (length <= 1) return int(letter);
+    if (length == std::size_t(-1)) return '?';
+  }
+}
+
 /// Matches of the word that ends at `end`.
 char** complete(const char* text, int, int end) {
   // File names are for no command but save and run, which are typed rarely.
@@ -66,6 +97,7 @@ LineReader::LineReader(Complete completion) : on_terminal_(::isatty(STDIN_FILENO
   complete_words = std::move(completion);
   rl_readline_name = "alignctl";
   rl_attempted_completion_function = complete;
+  rl_getc_function = next_letter;
   // Of "@0" and "mem+16" the signs belong to the word.
   static char breaks[] = " \t\n";
   rl_basic_word_break_characters = breaks;

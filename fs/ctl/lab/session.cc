@@ -281,7 +281,7 @@ void Session::transfer(Request request) {
     bytes += std::uint64_t(outcome.bytes);
     if (std::uint64_t(outcome.bytes) < request.bytes()) break;
   }
-  const auto below = meter_->stop();
+  const auto below = meter_->stop(outcome.error);
   if (request.times > 1) {
     print_(fmt::format("{} of {} calls, {} bytes; the last:", calls, request.times, bytes));
   }
@@ -304,7 +304,7 @@ void Session::append(const Words& words) {
 void Session::measured(const std::function<Outcome()>& call) {
   meter_->start();
   const auto outcome = call();
-  tell(outcome, Direction::write, meter_->stop());
+  tell(outcome, Direction::write, meter_->stop(outcome.error));
 }
 
 void Session::truncate(const Words& words) {
@@ -336,7 +336,7 @@ void Session::poke(const Words& words) {
   mapped().poke(offset, words[1]);
   print_(fmt::format("stored at {}: {} byte{}", offset, words[1].size(),
                      words[1].size() == 1 ? "" : "s"));
-  print_(below_text(meter_->stop(), explainer_->block()));
+  print_(below_text(meter_->stop(0), explainer_->block()));
 }
 
 void Session::peek(const Words& words) {
@@ -344,7 +344,7 @@ void Session::peek(const Words& words) {
   const auto length = shown_bytes(words[1]);
   meter_->start();
   const auto bytes = mapped().peek(offset, length);
-  const auto below = meter_->stop();
+  const auto below = meter_->stop(0);
   each_line(hexdump_text(bytes, offset), print_);
   print_(below_text(below, explainer_->block()));
 }
@@ -394,7 +394,7 @@ void Session::save(const Words& words) {
   if (::write(fd.get(), text.data(), text.size()) != ssize_t(text.size())) {
     throw cannot("save to", words[0], errno);
   }
-  print_(fmt::format("{} lines", done_.size()));
+  print_(fmt::format("lines saved: {}", done_.size()));
 }
 
 void Session::replay(const Words& words) {

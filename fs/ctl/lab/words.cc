@@ -226,16 +226,4 @@ Request Sweep::at(std::uint64_t value) const {
   return changed;
 }
 
-std::string short_bytes(std::uint64_t bytes) {
-  constexpr std::string_view kUnits = "kmg";
-  std::size_t unit = 0;
-  while (unit < kUnits.size() && bytes != 0 && bytes % 1024 == 0) {
-    bytes /= 1024;
-    ++unit;
-  }
-  auto text = std::to_string(bytes);
-  if (unit != 0) text += kUnits[unit - 1];
-  return text;
-}
-
 }  // namespace alignfs::ctl::lab

@@ -61,7 +61,8 @@ class AlignfsMount {
   std::string place_, part_;
 };
 
-/// The value of an xattr, or nothing.
+/// The value of an xattr, or nothing where there is none, or it is not for this user. CommandError
+/// where the file cannot be asked.
 std::optional<std::string> xattr_of(const std::string& path, const char* name);
 
 }  // namespace alignfs::ctl

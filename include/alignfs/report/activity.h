@@ -22,8 +22,10 @@ class Activity {
   struct Name {
     pid_t pid = 0;  ///< 0 for what no program asked for: the page cache, copies of the daemon
     std::string comm, path;
+    bool operator==(const Name&) const = default;
   };
-  /// Asked once a thread and file, and never with the lock held.
+  /// Asked once a thread, file and look, and never with the lock held. Where the answer is another
+  /// one, the count begins anew.
   using Describe = std::function<Name(const Fragment&)>;
   /// Gives CLOCK_MONOTONIC_COARSE; replaced by tests.
   using Clock = std::function<timespec()>;

@@ -17,6 +17,7 @@ struct Below {
     nobody,
   };
   Witness witness = Witness::nobody;
+  bool failed = false;  ///< kernel: it accounts a request before it judges it, so `moved` is empty
   Moved moved;              ///< kernel: backing_read and backing_write alone
   std::uint64_t syncs = 0;  ///< daemon: fsync requests, of the whole mount
   std::string unseen;       ///< why there is no witness
@@ -29,7 +30,8 @@ class BelowMeter {
   explicit BelowMeter(const std::string& path);
 
   void start();
-  Below stop();
+  /// `error` is what the request came to, an errno or 0.
+  Below stop(int error);
 
  private:
   struct Sums {

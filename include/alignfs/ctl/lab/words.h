@@ -59,7 +59,4 @@ struct Sweep {
 };
 Sweep parse_sweep(const std::vector<std::string>& words);
 
-/// "4096", or "4k" where that is exact: as people type it.
-std::string short_bytes(std::uint64_t bytes);
-
 }  // namespace alignfs::ctl::lab
