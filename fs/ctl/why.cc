@@ -1,15 +1,12 @@
 // alignctl why: the newest explanations for a file, a mount, a process, or of all mounts.
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
-#include <algorithm>
 #include <charconv>
-#include <deque>
 #include <filesystem>
 
 #include "alignfs/ctl/commands.h"
-#include "alignfs/ctl/events.h"
+#include "alignfs/ctl/explanations.h"
 #include "alignfs/ctl/mounts.h"
 
 namespace alignfs::ctl {
@@ -21,17 +18,11 @@ struct Question {
   bool json = false;
 };
 
-/// What the subject stands for: events of these mounts, if given of this file or process alone.
+/// What was asked about, and on which mounts.
 struct Scope {
   std::vector<AlignfsMount> mounts;
   std::string file;  ///< as it was given
-  std::string path_on_mount;
-  pid_t pid = 0;
-
-  bool holds(const Event& event) const {
-    if (pid != 0 && field(event, "pid") != std::to_string(pid)) return false;
-    return path_on_mount.empty() || field(event, "path") == path_on_mount;
-  }
+  Subject subject;
 };
 
 std::optional<pid_t> as_pid(const std::string& text) {
@@ -42,36 +33,15 @@ std::optional<pid_t> as_pid(const std::string& text) {
 }
 
 Scope scope_of(const std::string& subject) {
-  if (subject.empty()) return {AlignfsMount::all(), "", "", 0};
+  if (subject.empty()) return {AlignfsMount::all(), "", {}};
   // A file may be called 4711; a process that has ended may have left explanations.
   if (const auto pid = as_pid(subject); pid && !std::filesystem::exists(subject)) {
-    return {AlignfsMount::all(), "", "", *pid};
+    return {AlignfsMount::all(), "", {.pid = *pid, .path = {}}};
   }
   auto mount = AlignfsMount::must_be(subject);
   auto path = mount.path_on_mount(subject);
-  if (path == "/") return {{std::move(mount)}, "", "", 0};
-  return {{std::move(mount)}, subject, std::move(path), 0};
-}
-
-/// The newest of each mount, oldest first.
-std::deque<Event> newest(const Scope& scope, unsigned count) {
-  std::deque<Event> found;
-  for (const auto& mount : scope.mounts) {
-    try {
-      EventReader reader(mount.open_events());
-      while (auto event = reader.next()) {
-        if (scope.holds(*event)) found.push_back(*std::move(event));
-      }
-    } catch (const CommandError&) {
-      // Among several, those of others say nothing.
-      if (scope.mounts.size() == 1) throw;
-    }
-  }
-  std::stable_sort(found.begin(), found.end(), [](const Event& one, const Event& other) {
-    return field(one, "time") < field(other, "time");
-  });
-  while (found.size() > count) found.pop_front();
-  return found;
+  if (path == "/") return {{std::move(mount)}, "", {}};
+  return {{std::move(mount)}, subject, {.pid = {}, .path = std::move(path)}};
 }
 
 /// The file remembers its last refusal when the ring has forgotten it, and tells anybody of his
@@ -86,7 +56,7 @@ void answer(const Question& question, int& status) {
   std::deque<Event> events;
   std::optional<std::string> remembered;
   try {
-    events = newest(scope, question.count);
+    events = newest(scope.mounts, scope.subject, question.count);
   } catch (const CommandError&) {
     // Who does not own the mount may not see everybody's events.
     remembered = last_error_of(scope);

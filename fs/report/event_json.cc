@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "alignfs/base/utc_time.h"
 #include "alignfs/report/advice.h"
 #include "alignfs/report/event.h"
 
@@ -10,14 +11,6 @@ namespace alignfs {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string utc_time(const timespec& time) {
-  tm parts{};
-  gmtime_r(&time.tv_sec, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", parts.tm_year + 1900,
-                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                     time.tv_nsec / 1000);
-}
 
 Json text_or_null(std::string_view text) { return text.empty() ? Json(nullptr) : Json(text); }
 
