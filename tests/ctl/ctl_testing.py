@@ -1,13 +1,17 @@
 """Runs alignctl for the scripts beside this file: by pipes, and on a real terminal."""
 
+import codecs
 import contextlib
+import fcntl
 import json
 import os
 import pty
 import re
 import select
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "python"))
@@ -55,37 +59,80 @@ def refused(*arguments, naming):
 
 
 class Terminal:
-    """alignctl on a terminal of its own."""
+    """alignctl on a terminal of its own, of a kind that draws nothing but lines."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, term="dumb"):
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
-            os.execv(binary(), [binary(), *arguments])
+            os.execve(binary(), [binary(), *arguments], {**os.environ, "TERM": term})
         self.text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def _read(self):
+        """False if the other end is closed."""
+        try:
+            data = os.read(self._fd, 4096)
+        except OSError:
+            return False
+        self.text += self._decoder.decode(data)
+        return bool(data)
+
+    def _until(self, seen, what):
+        end = time.monotonic() + _PATIENCE
+        while not seen():
+            check(time.monotonic() < end, f"no {what} in {self.text!r}")
+            if select.select([self._fd], [], [], 0.1)[0] and not self._read():
+                check(seen(), f"no {what} in {self.text!r}")
 
     def until(self, pattern):
         """Reads on until the output holds `pattern`."""
-        end = time.monotonic() + _PATIENCE
-        while not re.search(pattern, self.text):
-            check(time.monotonic() < end, f"no {pattern!r} in {self.text!r}")
-            if select.select([self._fd], [], [], 0.1)[0]:
-                try:
-                    self.text += os.read(self._fd, 4096).decode()
-                except OSError:  # the other end is closed
-                    check(re.search(pattern, self.text), f"no {pattern!r} in {self.text!r}")
+        self._until(lambda: re.search(pattern, self.text), repr(pattern))
 
     def type(self, text):
         os.write(self._fd, text.encode())
 
+    def resize(self, rows, columns):
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def line_mode(self):
+        """True if the terminal echoes and reads by lines, as a shell's does."""
+        flags = termios.tcgetattr(self._fd)[3]
+        return bool(flags & termios.ECHO) and bool(flags & termios.ICANON)
+
     def end(self):
         """The exit status, as a shell has it."""
-        with contextlib.suppress(OSError):
-            while data := os.read(self._fd, 4096):
-                self.text += data.decode()
+        while self._read():
+            pass
+        self.restored = self.line_mode()
         os.close(self._fd)
         _, status = os.waitpid(self.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         return code if code >= 0 else 128 - code
+
+
+def prepared(path, size):
+    """A file of `size` bytes that the page cache knows nothing of."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    os.write(fd, b"." * size)
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
+@contextlib.contextmanager
+def load(path, length, pause, offset=0):
+    """A program that writes `length` bytes at `offset` of the file `path` again and again, `pause`
+    seconds between. Its pid."""
+    program = ("import os, select, sys\n"
+               "fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)\n"
+               f"while not select.select([0], [], [], {pause})[0]:\n"
+               f"    os.pwrite(fd, b'x' * {length}, {offset})\n")
+    process = subprocess.Popen(["/usr/bin/python3", "-c", program, path], stdin=subprocess.PIPE)
+    try:
+        yield process.pid
+    finally:
+        process.stdin.close()
+        check_equal(process.wait(_PATIENCE), 0, "the load's end")
 
 
 def misaligned_write(path, length=1000, offset=0, **more):
