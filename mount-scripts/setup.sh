@@ -9,13 +9,13 @@
 build_packages=(
   g++ cmake ninja-build pkg-config ccache
   libfuse3-dev libspdlog-dev libfmt-dev libgtest-dev liburing-dev nlohmann-json3-dev libcli11-dev
-  libedit-dev
+  libedit-dev libncurses-dev
   fuse3 python3
 )
 # What a test does without each of these is said in missing_tests below.
 test_packages=(
   fio git xfsprogs btrfs-progs e2fsprogs acl attr python3-numpy python3-lmdb
-  python3-jsonschema util-linux mount
+  python3-jsonschema python3-pyte util-linux mount
 )
 
 # For tests/bench: what it measures with, what it measures against, and the chart.
@@ -74,6 +74,7 @@ missing_tests() {
       attr) echo "attr: tests of extended attributes by command" ;;
       python3-numpy) echo "python3-numpy: the python tests that use numpy" ;;
       python3-jsonschema) echo "python3-jsonschema: tests of alignctl --json" ;;
+      python3-pyte) echo "python3-pyte: the test of alignctl top" ;;
       python3-lmdb) echo "python3-lmdb: the real.lmdb test" ;;
       *) echo "$package: the tests that use it" ;;
     esac

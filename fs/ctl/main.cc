@@ -41,6 +41,7 @@ int run(int argc, char** argv) {
   add_why(app, status);
   add_watch(app, status);
   add_stats(app, status);
+  add_top(app, status);
   add_check(app, status, command);
   try {
     app.parse(argc, argv);

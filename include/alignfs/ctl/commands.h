@@ -24,6 +24,7 @@ void add_lab(CLI::App& app, int& status);
 void add_why(CLI::App& app, int& status);
 void add_watch(CLI::App& app, int& status);
 void add_stats(CLI::App& app, int& status);
+void add_top(CLI::App& app, int& status);
 /// `command` is what stood after "--", which the parser must not interpret.
 void add_check(CLI::App& app, int& status, const std::vector<std::string>& command);
 
