@@ -1,5 +1,6 @@
 """alignctl stats: exact figures, as a table and as JSON; intervals until the unmount and Ctrl-C."""
 
+import contextlib
 import os
 import re
 import signal
@@ -98,20 +99,31 @@ def intervals(mount, lines, terminal):
     terminal.until("nothing was read or written")
 
 
-with loop_disk() as disk:
+@contextlib.contextmanager
+def running(*arguments):
+    """alignctl beside the test, and never longer."""
+    process = subprocess.Popen([binary(), *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+with loop_disk() as disk, contextlib.ExitStack() as beside:
     prepared(disk + "/file", 8192)
     with alignfs(disk) as mounted:
         nothing_yet(mounted)
         ten_bounced_writes(mounted)
         for wrong in ("0", "-1", "nan", "1e9", "inf", "often"):
             refused("stats", f"--interval={wrong}", mounted, naming="interval")
-        by_pipe = subprocess.Popen([binary(), "stats", "--json", "--interval", "0.2", mounted],
-                                   stdout=subprocess.PIPE, text=True)
+        by_pipe = beside.enter_context(running("stats", "--json", "--interval", "0.2", mounted))
         on_terminal = Terminal("stats", "--interval", "0.2", mounted)
         intervals(mounted, by_pipe, on_terminal)
         on_terminal.type("\x03")
         check_equal(on_terminal.end(), 0, "Ctrl-C")
-        slow = subprocess.Popen([binary(), "stats", "--interval", "3600", mounted])
+        slow = beside.enter_context(running("stats", "--interval", "3600", mounted))
         wait_until_it_waits(slow.pid)
         # Nobody who waits keeps the mount busy: it is unmounted at the first try.
     by_pipe.communicate(timeout=60)
