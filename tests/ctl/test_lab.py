@@ -244,17 +244,18 @@ def at_the_prompt(disk):
         terminal.type("read 4\t\t")  # the second shows what there is
         terminal.until(r"4g\s+4k\s+4m")
         terminal.type("k\n")
-        terminal.until(r"pread\(fd")
+        terminal.until(r"pread\(fd(.*\n)*lab> $")
         terminal.type("\x1b[A")  # the line before
         terminal.text = ""
         terminal.type("\n")
-        terminal.until(r"pread\(fd")
+        terminal.until(r"pread\(fd(.*\n)*lab> $")
         terminal.type("garbled")
         terminal.text = ""
         terminal.type("\x03")  # takes it back
         terminal.until("lab> $")
         terminal.type("nonsense\n")
-        terminal.until("'nonsense' is no command")
+        # Only at the prompt is Ctrl-D a key.
+        terminal.until(r"'nonsense' is no command(.*\n)*lab> $")
         terminal.type("\x04")
         check_equal(terminal.end(), 0, "exit status after Ctrl-D")
         again = Terminal("lab", mount + "/file")
