@@ -11,8 +11,14 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 if [ "${FIRST_MINUTES_APART:-}" = '' ]; then
-  [ $# -ge 1 ] && [ $# -le 2 ] || { echo "usage: ${0##*/} BUILD [--update|--check]" >&2; exit 2; }
-  [ "$(id -u)" -eq 0 ] || { echo "${0##*/}: needs root, for loop devices" >&2; exit 2; }
+  if [ $# -lt 1 ] || [ $# -gt 2 ]; then
+    echo "usage: ${0##*/} BUILD [--update|--check]" >&2
+    exit 2
+  fi
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "${0##*/}: needs root, for loop devices" >&2
+    exit 2
+  fi
   build=$(cd "$1" && pwd)
   shift
   exec env FIRST_MINUTES_APART=1 PATH="$build:$PATH" unshare --mount --propagation private "$0" "$build" "$@"
