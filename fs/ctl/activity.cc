@@ -1,5 +1,7 @@
 #include "alignfs/ctl/activity.h"
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -38,6 +40,12 @@ Moved& Moved::operator-=(const Moved& earlier) {
   return *this;
 }
 
+bool Moved::covers(const Moved& earlier) const {
+  return std::all_of(std::begin(kFields), std::end(kFields), [&](const Field& field) {
+    return this->*field.value >= earlier.*field.value;
+  });
+}
+
 Activity look_at_activity(const AlignfsMount& mount) {
   Activity activity;
   std::istringstream lines(mount.control_file("activity"));
@@ -45,12 +53,13 @@ Activity look_at_activity(const AlignfsMount& mount) {
     const auto object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!object.is_object()) continue;
     if (object.contains("watch")) {
-      activity.watch = object["watch"];
+      activity.watch = object.value("watch", std::uint64_t(0));
       activity.forgotten = object.value("forgotten", std::uint64_t(0));
     } else {
       activity.rows.push_back({object.value("pid", 0), object.value("comm", ""),
-                               object.value("path", ""), moved_in(object["read"]),
-                               moved_in(object["write"])});
+                               object.value("path", ""),
+                               moved_in(object.value("read", Json::object())),
+                               moved_in(object.value("write", Json::object()))});
     }
   }
   return activity;

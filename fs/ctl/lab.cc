@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "alignfs/ctl/lab/interrupt.h"
 #include "alignfs/ctl/lab/line_reader.h"
 #include "alignfs/ctl/lab/session.h"
+#include "alignfs/report/printable.h"
 
 namespace alignfs::ctl {
 namespace {
@@ -23,7 +25,7 @@ struct Wish {
 };
 
 void print(const std::string& line) {
-  fmt::print("{}\n", line);
+  fmt::print("{}\n", harmless(line));
   std::fflush(stdout);
 }
 
@@ -32,9 +34,10 @@ bool run(lab::Session& session, const std::string& line) {
   try {
     session.run(line);
     return true;
-  } catch (const CommandError& error) {
+  } catch (const std::exception& error) {
+    // Whatever it was, the sitting goes on.
     std::fflush(stdout);
-    fmt::print(stderr, "alignctl: {}\n", error.what());
+    fmt::print(stderr, "alignctl: {}\n", harmless(error.what()));
     return false;
   }
 }
@@ -43,9 +46,10 @@ void experiment(const Wish& wish, int& status) {
   lab::take_interrupts();
   lab::Session session(wish.file, print);
   bool understood = true;
+  bool cut_short = false;
   if (!wish.lines.empty()) {
     for (const auto& line : wish.lines) {
-      if (session.over() || lab::interrupted()) break;
+      if ((cut_short = lab::interrupted()) || session.over()) break;
       understood &= run(session, line);
     }
   } else {
@@ -58,11 +62,11 @@ void experiment(const Wish& wish, int& status) {
       const bool done = run(session, *line);
       // At a prompt the person has seen it.
       understood &= done || reader.on_terminal();
-      if (lab::interrupted() && !reader.on_terminal()) break;
+      if ((cut_short = lab::interrupted() && !reader.on_terminal())) break;
     }
   }
   if (!understood) status = kGarbled;
-  if (lab::asked_to_end()) status = kEnded;
+  if (cut_short || lab::asked_to_end()) status = kEnded;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "alignfs/ctl/commands.h"
+#include "alignfs/report/printable.h"
 
 namespace alignfs::ctl {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 constexpr int kWrong = 2;
 
 int complain(const char* what) {
-  fmt::print(stderr, "alignctl: {}\n", what);
+  fmt::print(stderr, "alignctl: {}\n", harmless(what));
   return kWrong;
 }
 

@@ -107,7 +107,7 @@ std::vector<AlignfsMount> AlignfsMount::all() {
 }
 
 std::string AlignfsMount::path_on_mount(const std::string& path) const {
-  const auto whole = std::filesystem::canonical(path).string();
+  const auto whole = canonical(path);
   const auto rest = part_ + whole.substr(std::min(whole.size(), place_.size()));
   return rest.empty() ? "/" : rest;
 }
@@ -154,6 +154,13 @@ std::optional<std::uint64_t> AlignfsMount::events_published() const {
     // As promised.
   }
   return std::nullopt;
+}
+
+std::string canonical(const std::string& path) {
+  std::error_code problem;
+  auto whole = std::filesystem::canonical(path, problem).string();
+  if (problem) throw cannot("look at", path, problem.value());
+  return whole;
 }
 
 std::optional<std::string> xattr_of(const std::string& path, const char* name) {

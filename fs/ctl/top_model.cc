@@ -10,7 +10,7 @@ namespace {
 /// Nothing where the sums have shrunk, because a thread of the process was forgotten in between:
 /// what the others moved cannot be told.
 Moved difference(Moved now, const Moved& before) {
-  if (now.requests < before.requests || now.nanoseconds < before.nanoseconds) return {};
+  if (!now.covers(before)) return {};
   return now -= before;
 }
 

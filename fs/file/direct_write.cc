@@ -58,10 +58,11 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
 
   const bool adapted = !plan.as_it_came();
   const bool split = mode_.policy == UnalignedPolicy::split;
-  if (written) {
-    account.traffic.bytes = *written;
-    close(account, !adapted ? Outcome::ok : split ? Outcome::split : Outcome::bounced);
-  }
+  if (written) account.traffic.bytes = *written;
+  close(account, !written   ? Outcome::error
+                 : !adapted ? Outcome::ok
+                 : split    ? Outcome::split
+                            : Outcome::bounced);
   if (adapted && !request.internal && !mode_.audit) {
     services_.observer.adapted(split ? Action::split : Action::bounced,
                                fragment_of(request, Direction::write),

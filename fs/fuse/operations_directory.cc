@@ -63,8 +63,10 @@ OpenDirectory& directory_of(const fuse_file_info* info) {
 }
 
 void forget_directory(Filesystem& filesystem, OpenDirectory& directory) {
+  // Closed without the lock, which everybody needs who opens or closes.
+  decltype(filesystem.directories)::node_type last;
   const std::lock_guard guard(filesystem.files_mutex);
-  filesystem.directories.erase(&directory);
+  last = filesystem.directories.extract(&directory);
 }
 
 void opendir(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {

@@ -4,7 +4,9 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "lru_map.h"
 
@@ -128,6 +130,7 @@ void Activity::note_watched(const Fragment& fragment, const Served& served) {
 std::string Activity::look() {
   // Threads of one process stand together.
   std::map<std::tuple<pid_t, std::string, std::string>, std::array<Sums, 2>> lines;
+  std::vector<Row> rows;
   Json head;
   {
     const std::lock_guard guard(impl_->mutex);
@@ -139,11 +142,13 @@ std::string Activity::look() {
     ++impl_->looks;
     impl_->last_look = impl_->clock().tv_sec;
     watched_ = true;
-    impl_->rows.for_each([&](const Row& row) {
-      auto& sums = lines[{row.name.pid, row.name.comm, row.name.path}];
-      for (std::size_t i = 0; i < sums.size(); ++i) sums[i].add(row.sums[i]);
-    });
+    rows.reserve(impl_->rows.size());
+    impl_->rows.for_each([&](const Row& row) { rows.push_back(row); });
     head = {{"watch", impl_->watch}, {"forgotten", impl_->forgotten}};
+  }
+  for (const auto& row : rows) {
+    auto& sums = lines[{row.name.pid, row.name.comm, row.name.path}];
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i].add(row.sums[i]);
   }
   auto text = head.dump() + "\n";
   for (const auto& [name, sums] : lines) {

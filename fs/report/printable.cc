@@ -45,16 +45,14 @@ void add_escaped(std::string& out, char byte) {
   out += kDigits[value & 0xfU];
 }
 
-}  // namespace
-
-std::string printable(std::string_view raw) {
+std::string escape(std::string_view raw, std::string_view backslash) {
   std::string out;
   out.reserve(raw.size());
   while (!raw.empty()) {
     const Decoded decoded = decode(raw);
     const std::size_t bytes = decoded.bytes == 0 ? 1 : decoded.bytes;
     if (raw[0] == '\\') {
-      out += "\\\\";
+      out += backslash;
     } else if (decoded.bytes != 0 && is_harmless(decoded.point)) {
       out += raw.substr(0, bytes);
     } else {
@@ -64,5 +62,11 @@ std::string printable(std::string_view raw) {
   }
   return out;
 }
+
+}  // namespace
+
+std::string printable(std::string_view raw) { return escape(raw, R"(\\)"); }
+
+std::string harmless(std::string_view line) { return escape(line, R"(\)"); }
 
 }  // namespace alignfs

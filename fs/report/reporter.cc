@@ -7,6 +7,7 @@
 
 #include <climits>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -186,7 +187,11 @@ void Reporter::fallback(Fallback reason, const Fragment& opened, const Rules& ru
 }
 
 void Reporter::served(const Fragment& fragment, const Served& served) {
-  impl_->activity.note(fragment, served);
+  try {
+    impl_->activity.note(fragment, served);
+  } catch (const std::bad_alloc&) {
+    // The request was served; that one is missing in an account is no reason to fail it.
+  }
 }
 
 std::string Reporter::activity() { return impl_->activity.look(); }

@@ -73,7 +73,7 @@ def requests(disk):
                     "exactly these bytes")
         has(lab(file, "writev 512,512+8,100 @8k", "readv 4k,4k @0"), r"^pwritev\(fd \d+, 3 segments, 1124 bytes, ",
             "segment 2 of 3", "1 bounced", r"^preadv\(.*2 segments, 8192 bytes, offset 0\) = 8192", "2 blocks of 4096 read")
-        has(lab(file, "write 4k @0 x4"), "^4 of 4 calls, 16384 bytes; the last:$", "offset 12288",
+        has(lab(file, "write 4k @0 x4"), "^4 of 4 calls, 16384 bytes; the time of all and the last:$", "offset 12288",
             r"^below: 4 requests; 0 bytes read, 4 blocks of 4096 written$")
         check_equal(content(disk + "/file"), b"a" * 16384, "all four")
         has(lab(file, "append 100"), r"^write\(fd \d+, 100 bytes, offset 16384\) = 100", "100 bytes through the page cache")
@@ -148,8 +148,58 @@ def off_the_mount(disk):
         r"^  raw O_DIRECT on the backing +4096 bytes +- +4096 ")
     check_equal(content(file), bytes(range(256)) * 64, "nothing was written but to copies")
     check_equal(leftovers(disk), [], "copies left behind")
+    # Of several calls the last may fail: what the others did is told all the same.
+    with tempfile.NamedTemporaryFile(dir=disk) as near_the_end:
+        outcome = lab(near_the_end.name, f"write 4k @{(1 << 44) - 3 * 4096} x4")
+        has(outcome, "^3 of 4 calls, 8192 bytes", "= EFBIG", "^below: .* 2 blocks of 4096 written")
+    has(alignctl("lab", file, "-c", "truncate 9223372036854775807").stdout, "= EFBIG", "^below: nothing, the kernel refused it")
     with tempfile.NamedTemporaryFile(dir="/dev/shm") as lenient:
         has(alignctl("lab", lenient.name, "-c", "write 10 @1").stdout, "nothing vouches for direct I/O here", "= 10, ")
+
+
+def files_with_holes(disk):
+    """Copies have the holes of the file: else they would be other files, and far larger."""
+    file = disk + "/holes"
+    with open(file, "wb") as sparse:
+        for block in range(0, 4096, 2):
+            os.pwrite(sparse.fileno(), b"d" * 4096, block * 4096)
+    before = os.statvfs(disk).f_bfree
+    lab_process = subprocess.Popen([binary(), "lab", file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    lab_process.stdin.write("sweep read mem 0..4000k step 1k\n")
+    lab_process.stdin.flush()
+    deadline = time.monotonic() + 30
+    while not (names := leftovers(disk)) or not os.path.exists(f"{disk}/{names[0]}/file") or \
+            os.path.getsize(f"{disk}/{names[0]}/file") != os.path.getsize(file):
+        check(time.monotonic() < deadline, "no copy was made")
+    used = (before - os.statvfs(disk).f_bfree) * os.statvfs(disk).f_bsize
+    lab_process.send_signal(signal.SIGINT)
+    lab_process.communicate(timeout=60)
+    check_equal(lab_process.returncode, 130, "exit status of an interrupted script")
+    check_equal(leftovers(disk), [], "copies left behind")
+    check(used < 10 << 20, f"a copy of 8 MiB took {used}")
+    os.unlink(file)
+
+
+def a_file_that_goes(disk):
+    file = make(disk + "/gone")
+    process = subprocess.Popen([binary(), "lab", file], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    os.unlink(file)
+    out, err = process.communicate("write 10 @1\ncompare read 4k\nread 4k\n", timeout=60)
+    check_equal(process.returncode, 2, "exit status")
+    has(err, "^alignctl: cannot look at .*No such file", "^alignctl: cannot look at .*No such file")
+    has(out, "= EINVAL", "^> read 4k$", r"^pread\(.* = 4096")
+
+
+def names_that_a_terminal_obeys(disk):
+    file = make(disk + "/n\x1b[31mX")
+    outcome = alignctl("lab", file, "-c", "open dir\x1b[31mect", "-c", "read 4\x1b", "-c", "compare read 4k")
+    check("\x1b" not in outcome.stdout + outcome.stderr, f"raw escapes: {outcome}")
+    has(outcome.stdout, r"^.*/n\\x1b\[31mX: 16384 bytes", "raw O_DIRECT")
+    refused("lab", file + "gone", naming=r"\x1b")
+    piped = script(file, "read 4k \x1b[31m\n")
+    check("\x1b" not in piped.stdout + piped.stderr, f"raw escapes: {piped}")
 
 
 def scripts(disk):
@@ -185,8 +235,6 @@ def scripts(disk):
         with open(disk + "/file", "wb") as sparse:
             sparse.truncate(1 << 40)
         has(lab(file, "compare read 4k @512g"), "raw O_DIRECT.* 4096 bytes")
-        with open(disk + "/file", "r+b") as full:
-            os.posix_fallocate(full.fileno(), 0, 100 << 20)
         check_equal(leftovers(disk), [], "copies left behind")
 
     refused("lab", disk + "/none", naming="No such file")
@@ -269,11 +317,13 @@ def at_the_prompt(disk):
         again.until(r"pread\(fd")
         again.type("sweep read mem 0..4000k step 1k\n")
         deadline = time.monotonic() + 30
-        while not leftovers(disk) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        while not leftovers(disk):
+            check(time.monotonic() < deadline, "no copy was made")
+            time.sleep(0.001)
+        again.text = ""
         again.type("\x03")  # what has been found is shown
-        again.until(r"mem +outcome")
-        again.until("lab> $")
+        again.until(r"(mem +outcome|interrupted)(.*\n)*lab> $")
+        check(len(again.text.splitlines()) < 4000, "the sweep was not interrupted")
         check_equal(leftovers(disk), [], "copies left after Ctrl-C")
         os.kill(again.pid, signal.SIGTERM)
         check_equal(again.end(), 130, "exit status after SIGTERM")
@@ -284,6 +334,9 @@ with loop_disk() as shared:
     maps(shared)
     strict(shared)
     off_the_mount(shared)
+    files_with_holes(shared)
+    a_file_that_goes(shared)
+    names_that_a_terminal_obeys(shared)
     scripts(shared)
     a_mount_that_goes(shared)
     at_the_prompt(shared)

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "alignfs/report/printable.h"
 #include "alignfs/report/advice.h"
 #include "alignfs/report/event.h"
+#include "alignfs/report/printable.h"
 #include "sample_event.h"
 
 namespace alignfs {
@@ -172,6 +172,7 @@ TEST(EventText, HostileNamesCannotForgeLinesOrReachTheTerminal) {
 TEST(Printable, KeepsUtf8AndEscapesWhatIsNone) {
   const std::string greek = "/\xce\xb1/\xe2\x82\xac/\xf0\x9f\x98\x80";
   EXPECT_EQ(printable(greek), greek);
+  EXPECT_EQ(harmless("a\\x1b\x1b[m"), R"(a\x1b\x1b[m)") << "what is escaped already stays";
   EXPECT_EQ(printable("\xc0\xaf"), R"(\xc0\xaf)") << "overlong";
   EXPECT_EQ(printable("\xe0\x80\xaf"), R"(\xe0\x80\xaf)") << "overlong";
   EXPECT_EQ(printable("\xed\xa0\x80"), R"(\xed\xa0\x80)") << "surrogate";

@@ -58,8 +58,10 @@ BelowMeter::Sums BelowMeter::look() const {
   const auto activity = look_at_activity(*mount_);
   sums.watch = activity.watch;
   for (const auto& row : activity.rows) {
-    // Stores to a map are written back in nobody's name.
-    if ((row.pid != ::getpid() && row.pid != 0) || row.path != path_on_mount_) continue;
+    // What this process does it does to its file alone, whatever that is called by now. Stores to
+    // a map are written back in nobody's name.
+    const bool own = row.pid == ::getpid() || (row.pid == 0 && row.path == path_on_mount_);
+    if (!own) continue;
     sums.moved += row.read;
     sums.moved += row.write;
   }
@@ -71,18 +73,18 @@ void BelowMeter::start() {
   if (unseen_.empty()) before_ = look();
 }
 
-Below BelowMeter::stop(int error) {
+Below BelowMeter::stop(bool refused) {
   Below below;
   below.unseen = unseen_;
   if (!unseen_.empty()) return below;
   auto now = look();
-  if (now.watch != before_.watch) {
+  if (now.watch != before_.watch || !now.moved.covers(before_.moved)) {
     below.unseen = "the daemon began to count anew meanwhile";
     return below;
   }
   below.witness = mount_ ? Below::Witness::daemon : Below::Witness::kernel;
-  if (!mount_ && error != 0) {
-    below.failed = true;
+  if (!mount_ && refused) {
+    below.refused = true;
     return below;
   }
   now.moved -= before_.moved;
@@ -96,7 +98,7 @@ std::string below_text(const Below& below, std::uint32_t block) {
   switch (below.witness) {
     case Below::Witness::nobody: return fmt::format("below: not known: {}", below.unseen);
     case Below::Witness::kernel:
-      if (below.failed) return "below: nothing, the kernel refused it";
+      if (below.refused) return "below: nothing, the kernel refused it";
       return fmt::format("below: {} read from a disk, {} written (the kernel's account)",
                          blocks_text(moved.backing_read, block),
                          blocks_text(moved.backing_write, block));
@@ -104,7 +106,7 @@ std::string below_text(const Below& below, std::uint32_t block) {
   }
   if (moved.requests == 0) {
     if (below.syncs != 0) return fmt::format("below: {} fsync", below.syncs);
-    return "below: no read or write reached the daemon";
+    return "below: the daemon saw no read or write";
   }
   auto text = fmt::format("below: {} request{}", moved.requests, moved.requests == 1 ? "" : "s");
   if (moved.rejected != 0) text += fmt::format(", {} refused", moved.rejected);

@@ -50,27 +50,22 @@ struct Trial {
   std::string explanation;
 
   std::string result() const {
-    return outcome.error == 0 ? fmt::format("{} bytes", outcome.bytes)
+    return outcome.error == 0 ? fmt::format("{} bytes", outcome.all_bytes)
                               : ::strerrorname_np(outcome.error);
   }
   std::string rules() const { return broken_rules_in(explanation); }
 };
 
 Trial try_request(LabFile& file, const Explainer& explainer, const Request& request) {
+  if (interrupted()) throw CommandError("interrupted");
   BelowMeter meter(file.path());
   Buffers buffers(request);
   if (request.direction == Direction::write) buffers.fill('x');
   Trial trial;
   meter.start();
-  for (std::uint64_t i = 0; i < request.times && trial.outcome.error == 0 && !interrupted(); ++i) {
-    const auto bytes = trial.outcome.bytes;
-    const auto time = trial.outcome.time;
-    trial.outcome = file.transfer(request, buffers, request.offset + i * request.bytes());
-    trial.outcome.time += time;
-    if (trial.outcome.error == 0) trial.outcome.bytes += bytes;
-  }
-  trial.below = meter.stop(trial.outcome.error);
-  trial.explanation = explainer.explain(trial.outcome, request.direction);
+  trial.outcome = file.transfer(request, buffers);
+  trial.below = meter.stop(trial.outcome.refused());
+  trial.explanation = explainer.explain(trial.outcome, request.direction, trial.below);
   return trial;
 }
 
@@ -141,23 +136,24 @@ std::string sweep(const LabFile& file, const Sweep& sweep) {
   const Scratch scratch(file.path());
   const auto path = scratch.path() + "/file";
   copy_file(file.path(), path);
-  LabFile copy(path, file.how());
-  const Explainer explainer(path);
-  const auto size = copy.size();
   auto wanted = sweep;
   if (wanted.request.pieces[0].bytes == 0) wanted.request.pieces[0].bytes = kDefaultLength;
 
   std::vector<Row> rows = {{kNames[std::size_t(sweep.varies)], "outcome", "broken", "below"}};
   std::set<std::string> needs;
   for (auto value = sweep.from; value <= sweep.to && !interrupted(); value += sweep.step) {
+    const Explainer explainer(path);
+    LabFile copy(path, file.how());
     const auto trial = try_request(copy, explainer, wanted.at(value));
     const auto rules = trial.rules();
     auto below = below_text(trial.below, explainer.block());
     below.erase(0, below.find(' ') + 1);
     rows.push_back({std::to_string(value), trial.result(), rules.empty() ? "-" : rules, below});
     collect_needs(trial.explanation, needs);
+    if (sweep.request.direction == Direction::read || value + sweep.step > sweep.to) continue;
     // Each begins with the same file.
-    if (copy.size() != size) copy.truncate(size);
+    ::unlink(path.c_str());
+    copy_file(file.path(), path);
   }
   auto text = table(rows);
   for (const auto& need : needs) text += need + "\n";

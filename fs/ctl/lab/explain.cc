@@ -54,19 +54,27 @@ Explainer::Explainer(const std::string& path)
   geometry_ = make_geometry(*backing, {});
   verdict_ = geometry_.verdict;
   block_ = geometry_.judged.write.bytes;
-  const auto parent = std::filesystem::canonical(path).parent_path();
+  const auto parent = std::filesystem::path(canonical(path)).parent_path();
   const UniqueFd directory(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory) vector_rule_ = probe_vector_rule(directory.get());
 }
 
-std::string Explainer::explain(const Outcome& outcome, Direction direction) const {
+void Explainer::start() {
+  if (!on_mount_) return;
+  events_before_ = AlignfsMount::must_be(path_).events_published().value_or(0);
+}
+
+std::string Explainer::explain(const Outcome& outcome, Direction direction,
+                               const Below& below) const {
   if (outcome.error != EINVAL) return "";
+  // EINVAL has other reasons, too: those are not the daemon's.
+  if (below.witness == Below::Witness::daemon && below.moved.rejected == 0) return "";
   if (on_mount_) return last_error();
   if (verdict_ != Verdict::native) return "";
   alignfs::Event event;
   event.direction = direction;
   event.process = describe_process(::gettid(), ::getuid());
-  event.path = std::filesystem::canonical(path_).string();
+  event.path = canonical(path_);
   event.view = {CallView::Kind::seen, outcome.call, ""};
   event.rules = rules_for(geometry_, direction, vector_rule_);
   event.diagnosis = diagnose(event.view.call, event.rules);
@@ -85,10 +93,10 @@ std::string Explainer::newest_event() const {
   std::string newest;
   try {
     const auto mount = AlignfsMount::must_be(path_);
-    const auto path = mount.path_on_mount(path_);
     EventReader reader(mount.open_events());
     while (const auto event = reader.next()) {
-      if (field(*event, "pid") == std::to_string(::getpid()) && field(*event, "path") == path) {
+      if (field(*event, "pid") == std::to_string(::getpid()) &&
+          event->value("seq", std::uint64_t(0)) > events_before_) {
         newest = text_of(*event);
       }
     }

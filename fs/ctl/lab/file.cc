@@ -15,6 +15,7 @@
 
 #include "alignfs/base/alignment.h"
 #include "alignfs/ctl/commands.h"
+#include "alignfs/ctl/lab/interrupt.h"
 #include "alignfs/io/fault_guard.h"
 #include "alignfs/io/transfer.h"
 
@@ -55,6 +56,10 @@ class Appending {
 };
 
 }  // namespace
+
+bool Outcome::refused() const {
+  return all_bytes == 0 && (error == EINVAL || error == EBADF || error == EFBIG);
+}
 
 std::string OpenHow::text() const {
   std::string text = direct ? "direct" : "plain";
@@ -145,7 +150,26 @@ std::uint64_t LabFile::size() const {
   return std::uint64_t(facts.st_size);
 }
 
-Outcome LabFile::transfer(const Request& request, const Buffers& buffers, std::uint64_t offset) {
+Outcome LabFile::transfer(const Request& request, const Buffers& buffers) {
+  const auto length = request.bytes();
+  Outcome last;
+  std::uint64_t calls = 0;
+  std::int64_t bytes = 0;
+  std::chrono::nanoseconds time{0};
+  do {
+    last = call(request, buffers, request.offset + calls * length);
+    ++calls;
+    time += last.time;
+    if (last.error == 0) bytes += last.bytes;
+  } while (calls < request.times && last.error == 0 && std::uint64_t(last.bytes) == length &&
+           !interrupted());
+  last.calls = calls;
+  last.all_bytes = bytes;
+  last.time = time;
+  return last;
+}
+
+Outcome LabFile::call(const Request& request, const Buffers& buffers, std::uint64_t offset) {
   const bool writes = request.direction == Direction::write;
   const auto segments = buffers.segments();
   Call call{{}, fd(), offset, request.bytes(), segments};

@@ -9,6 +9,11 @@ namespace {
 volatile std::sig_atomic_t interrupt = 0, end = 0;
 
 void note(int signal) {
+  if (signal != SIGINT && end != 0) {
+    // Asked twice: something hangs, and what is left behind is left.
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
   interrupt = 1;
   if (signal != SIGINT) end = 1;
 }
@@ -18,7 +23,11 @@ void note(int signal) {
 void take_interrupts() {
   struct sigaction action {};
   action.sa_handler = note;
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
+    ::sigaction(signal, &action, nullptr);
+  }
+  // Past the limit of a file's size the call is to say so: EFBIG.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 bool interrupted() { return interrupt != 0; }

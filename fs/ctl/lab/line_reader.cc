@@ -49,7 +49,7 @@ char* next_match(const char*, int number) {
 bool wait_for_input() {
   sigset_t signals, before;
   ::sigemptyset(&signals);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&signals, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) ::sigaddset(&signals, signal);
   // Else one that comes between the look and the wait would be waited for.
   ::pthread_sigmask(SIG_BLOCK, &signals, &before);
   pollfd input{STDIN_FILENO, POLLIN, 0};

@@ -8,14 +8,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 
+#include "alignfs/base/alignment.h"
 #include "alignfs/base/unique_fd.h"
 #include "alignfs/ctl/commands.h"
 #include "alignfs/ctl/lab/file.h"
+#include "alignfs/ctl/lab/interrupt.h"
+#include "alignfs/ctl/mounts.h"
 #include "alignfs/io/transfer.h"
 
 namespace alignfs::ctl::lab {
@@ -31,10 +33,12 @@ constexpr std::uint64_t kStatBlock = 512;
 void copy_data(int from, int to, std::uint64_t begin, std::uint64_t end, const std::string& name) {
   const Pages pages(kPiece);
   for (auto at = begin; at < end;) {
-    const auto got = read_fully(from, {pages.data(), kPiece}, at, 1);
+    if (interrupted()) throw CommandError("interrupted while the file was copied");
+    const auto wanted = std::min(kPiece, align_up(end - at, kPageSize));
+    const auto got = read_fully(from, {pages.data(), wanted}, at, 1);
     if (!got) throw cannot("copy", name, got.code());
     if (*got == 0) return;
-    const auto whole = (*got + 4095) / 4096 * 4096;
+    const auto whole = align_up(*got, kPageSize);
     std::fill(pages.data() + *got, pages.data() + whole, std::byte{0});
     const auto written = write_fully(to, {pages.data(), whole}, at, 1, Durability::none);
     if (!written) throw cannot("copy", name, written.code());
@@ -48,8 +52,8 @@ void copy_with_holes(int from, int to, std::uint64_t size, const std::string& na
     if (data < 0 && errno == ENXIO) break;
     const off_t hole = data < 0 ? off_t(size) : ::lseek(from, data, SEEK_HOLE);
     const off_t end = hole < 0 ? off_t(size) : hole;
-    copy_data(from, to, std::uint64_t(std::max<off_t>(data, 0)) / 4096 * 4096, std::uint64_t(end),
-              name);
+    const auto begin = align_down(std::uint64_t(std::max<off_t>(data, at)), kPageSize);
+    copy_data(from, to, begin, std::uint64_t(end), name);
     at = end;
   }
   if (::ftruncate(to, off_t(size)) != 0) throw cannot("copy", name, errno);
@@ -58,7 +62,7 @@ void copy_with_holes(int from, int to, std::uint64_t size, const std::string& na
 }  // namespace
 
 Scratch::Scratch(const std::string& file) {
-  const auto parent = std::filesystem::canonical(file).parent_path();
+  const auto parent = std::filesystem::path(canonical(file)).parent_path();
   path_ = (parent / ".alignctl-XXXXXX").string();
   if (::mkdtemp(path_.data()) == nullptr) {
     throw cannot("make a directory for copies in", parent.string(), errno);

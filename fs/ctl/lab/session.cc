@@ -252,7 +252,7 @@ void Session::open(const Words& words) {
 
 void Session::tell(const Outcome& outcome, Direction direction, const Below& below) {
   print_(outcome_text(outcome));
-  const auto explanation = explainer_->explain(outcome, direction);
+  const auto explanation = explainer_->explain(outcome, direction, below);
   if (!explanation.empty()) {
     last_explanation_ = explanation;
     each_line(explanation, print_);
@@ -271,19 +271,12 @@ void Session::transfer(Request request) {
   Buffers buffers(request);
   if (request.direction == Direction::write) buffers.fill(char('a' + writes_++ % 26));
   forget_interrupt();
-  meter_->start();
-  Outcome outcome;
-  std::uint64_t bytes = 0, calls = 0;
-  while (calls < request.times && !interrupted()) {
-    outcome = file_->transfer(request, buffers, request.offset + calls * request.bytes());
-    ++calls;
-    if (outcome.error != 0) break;
-    bytes += std::uint64_t(outcome.bytes);
-    if (std::uint64_t(outcome.bytes) < request.bytes()) break;
-  }
-  const auto below = meter_->stop(outcome.error);
+  start();
+  const auto outcome = file_->transfer(request, buffers);
+  const auto below = meter_->stop(outcome.refused());
   if (request.times > 1) {
-    print_(fmt::format("{} of {} calls, {} bytes; the last:", calls, request.times, bytes));
+    print_(fmt::format("{} of {} calls, {} bytes; the time of all and the last:", outcome.calls,
+                       request.times, outcome.all_bytes));
   }
   tell(outcome, request.direction, below);
 }
@@ -301,10 +294,15 @@ void Session::append(const Words& words) {
   transfer(std::move(request));
 }
 
-void Session::measured(const std::function<Outcome()>& call) {
+void Session::start() {
+  explainer_->start();
   meter_->start();
+}
+
+void Session::measured(const std::function<Outcome()>& call) {
+  start();
   const auto outcome = call();
-  tell(outcome, Direction::write, meter_->stop(outcome.error));
+  tell(outcome, Direction::write, meter_->stop(outcome.refused()));
 }
 
 void Session::truncate(const Words& words) {
@@ -336,7 +334,7 @@ void Session::poke(const Words& words) {
   mapped().poke(offset, words[1]);
   print_(fmt::format("stored at {}: {} byte{}", offset, words[1].size(),
                      words[1].size() == 1 ? "" : "s"));
-  print_(below_text(meter_->stop(0), explainer_->block()));
+  print_(below_text(meter_->stop(false), explainer_->block()));
 }
 
 void Session::peek(const Words& words) {
@@ -344,7 +342,7 @@ void Session::peek(const Words& words) {
   const auto length = shown_bytes(words[1]);
   meter_->start();
   const auto bytes = mapped().peek(offset, length);
-  const auto below = meter_->stop(0);
+  const auto below = meter_->stop(false);
   each_line(hexdump_text(bytes, offset), print_);
   print_(below_text(below, explainer_->block()));
 }

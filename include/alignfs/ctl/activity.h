@@ -22,6 +22,8 @@ struct Moved {
 
   Moved& operator+=(const Moved& more);
   Moved& operator-=(const Moved& earlier);
+  /// Nothing of it is less: false where the daemon began to count anew.
+  bool covers(const Moved& earlier) const;
   bool operator==(const Moved&) const = default;
 };
 

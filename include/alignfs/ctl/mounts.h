@@ -61,6 +61,9 @@ class AlignfsMount {
   std::string place_, part_;
 };
 
+/// The absolute path without symbolic links. CommandError where nothing is there.
+std::string canonical(const std::string& path);
+
 /// The value of an xattr, or nothing where there is none, or it is not for this user. CommandError
 /// where the file cannot be asked.
 std::optional<std::string> xattr_of(const std::string& path, const char* name);

@@ -92,7 +92,7 @@ class DirectFile : public File {
   bool read_ragged_blocks(const WriteStep& step, Range window, std::byte* into);
   bool ragged_blocks_cached(const WriteStep& step, Range window) const;
 
-  /// The request succeeded in this way, and its traffic is known.
+  /// The request ended in this way, and its traffic is known.
   void close(Account& account, Outcome outcome) const;
 
   /// The buffered descriptor, or -1 where the backing's permissions forbid a second open.

@@ -10,4 +10,7 @@ namespace alignfs {
 /// two. Everything else stays as it is. File names and process names are chosen by strangers.
 std::string printable(std::string_view raw);
 
+/// The same for a line that may hold such names made safe already: backslashes stay as they are.
+std::string harmless(std::string_view line);
+
 }  // namespace alignfs

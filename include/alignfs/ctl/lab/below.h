@@ -17,8 +17,8 @@ struct Below {
     nobody,
   };
   Witness witness = Witness::nobody;
-  bool failed = false;  ///< kernel: it accounts a request before it judges it, so `moved` is empty
-  Moved moved;              ///< kernel: backing_read and backing_write alone
+  bool refused = false;  ///< kernel: it accounts a request before it judges it, so `moved` is empty
+  Moved moved;           ///< kernel: backing_read and backing_write alone
   std::uint64_t syncs = 0;  ///< daemon: fsync requests, of the whole mount
   std::string unseen;       ///< why there is no witness
 };
@@ -30,8 +30,8 @@ class BelowMeter {
   explicit BelowMeter(const std::string& path);
 
   void start();
-  /// `error` is what the request came to, an errno or 0.
-  Below stop(int error);
+  /// `refused`: the kernel took none of it.
+  Below stop(bool refused);
 
  private:
   struct Sums {
@@ -42,7 +42,7 @@ class BelowMeter {
   Sums look() const;
 
   std::optional<AlignfsMount> mount_;
-  std::string path_on_mount_;
+  std::string path_on_mount_;  ///< when it was opened
   Sums before_;
   std::string unseen_;
 };

@@ -4,6 +4,7 @@
 
 #include "alignfs/align/diagnosis.h"
 #include "alignfs/align/geometry.h"
+#include "alignfs/ctl/lab/below.h"
 #include "alignfs/ctl/lab/file.h"
 
 namespace alignfs::ctl::lab {
@@ -15,12 +16,14 @@ class Explainer {
   /// CommandError where the file cannot be asked.
   explicit Explainer(const std::string& path);
 
+  /// To be called before a request is made that may have to be explained.
+  void start();
   /// The explanation of a refusal that has just happened: empty where no rule of alignment explains
-  /// it.
-  std::string explain(const Outcome& outcome, Direction direction) const;
+  /// it. `below` is what is known of the request.
+  std::string explain(const Outcome& outcome, Direction direction, const Below& below) const;
 
-  /// The newest explanation of a request of this process that was bounced or split; empty off a
-  /// mount, and for who does not own it.
+  /// The newest explanation of a request of this process since start() that was bounced or split;
+  /// empty off a mount, and for who does not own it.
   std::string newest_event() const;
   /// What the mount remembers as the last refusal of this file.
   std::string last_error() const;
@@ -41,6 +44,7 @@ class Explainer {
   Verdict verdict_ = Verdict::native;
   Geometry geometry_;  ///< off a mount
   VectorRule vector_rule_ = VectorRule::memory;
+  std::uint64_t events_before_ = 0;  ///< on a mount
 };
 
 /// "memory, length": the rules that an explanation names as broken.

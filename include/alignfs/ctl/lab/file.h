@@ -31,6 +31,11 @@ struct Outcome {
   std::int64_t bytes = 0;  ///< what it gave, if error is 0
   int error = 0;           ///< errno
   std::chrono::nanoseconds time{0};
+  std::uint64_t calls = 1;
+  std::int64_t all_bytes = 0;  ///< of all calls
+
+  /// It was refused, and none before it was taken.
+  bool refused() const;
 };
 
 /// Anonymous memory that begins on a page boundary. Move-only.
@@ -76,8 +81,9 @@ class LabFile {
   int fd() const { return fd_.get(); }
   std::uint64_t size() const;
 
-  /// One call of the request (`times` is the caller's business).
-  Outcome transfer(const Request& request, const Buffers& buffers, std::uint64_t offset);
+  /// Makes the calls of the request until one fails, is short, or an interrupt comes: the last,
+  /// with the time of all.
+  Outcome transfer(const Request& request, const Buffers& buffers);
   Outcome truncate(std::uint64_t size);
   Outcome sync();
 
@@ -86,6 +92,8 @@ class LabFile {
   std::string bytes_at(std::uint64_t offset, std::uint64_t length) const;
 
  private:
+  Outcome call(const Request& request, const Buffers& buffers, std::uint64_t offset);
+
   std::string path_;
   OpenHow how_;
   UniqueFd fd_;

@@ -64,6 +64,7 @@ class Session {
   void transfer(Request request);
   /// The outcome, why, and what happened below.
   void tell(const Outcome& outcome, Direction direction, const Below& below);
+  void start();
   void measured(const std::function<Outcome()>& call);
   LabMap& mapped();
 
