@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 import xml.etree.ElementTree
 
-from ctl_testing import alignctl, begin, check, check_equal, loop_disk, refused, valid
+from ctl_testing import Terminal, alignctl, begin, check, check_equal, loop_disk, refused, valid
 
 begin()
 
@@ -46,6 +46,8 @@ def left_over():
 
 
 with loop_disk() as disk, tempfile.TemporaryDirectory() as scratch:
+    # Mountpoints are made there: others may be at work in the common one.
+    os.environ["TMPDIR"] = scratch
     # dd stops at the first refusal, and tries once more without O_DIRECT where it was the last block.
     status, found = groups(disk, "dd", "if=/dev/zero", "of={}/dd", "bs=1000", "count=3",
                            "oflag=direct")
@@ -116,5 +118,17 @@ with loop_disk() as disk, tempfile.TemporaryDirectory() as scratch:
     refused("check", disk, naming="COMMAND")
     refused("check", "--align", "1000", disk, "--", "true", naming="align")
     check_equal(left_over(), [], "nothing stays mounted")
-    check_equal([name for name in os.listdir(tempfile.gettempdir()) if name.startswith("alignctl-")],
-                [], "no mountpoint is left")
+    check_equal([name for name in os.listdir(scratch) if name.startswith("alignctl-")], [],
+                "no mountpoint is left")
+
+    # On a terminal the command has it, and Ctrl-C ends the command, not the report.
+    terminal = Terminal("check", disk, "--", "sh", "-c",
+                        "dd if=/dev/zero of={}/t bs=1000 count=1 oflag=direct; echo ready; read word; echo got $word; "
+                        "sleep 60")
+    terminal.until("ready")
+    terminal.type("something\n")
+    terminal.until("got something")
+    terminal.type("\x03")
+    terminal.until("1 misaligned call in 1 group")
+    check_equal(terminal.end(), 1, "misaligned")
+    check_equal(left_over(), [], "nothing stays mounted after Ctrl-C")

@@ -4,7 +4,8 @@ import os
 import subprocess
 import tempfile
 
-from ctl_testing import alignfs, begin, check, check_equal, done, loop_disk, refused, valid
+from ctl_testing import (Terminal, alignfs, begin, check, check_equal, done, loop_disk, refused,
+                         valid)
 
 begin()
 
@@ -39,6 +40,9 @@ for sector in (512, 4096):
         device = "/dev/" + seen["disk"]["name"]
         check_equal(facts(device)["disk"]["name"], seen["disk"]["name"], "of a disk itself")
         check_equal(done("geometry", path, disk).count("verdict"), 2, "two paths")
+        terminal = Terminal("geometry", path)
+        check_equal(terminal.end(), 0, "on a terminal")
+        check_equal(terminal.text.replace("\r\n", "\n"), text, "on a terminal")
 
         with alignfs(disk, "unaligned=reject,align=8192") as mount:
             mounted = facts(os.path.join(mount, "file"))

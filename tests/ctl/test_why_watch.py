@@ -32,6 +32,9 @@ def why_tests(mount):
     check("2000 bytes" in done("why"), "of all mounts")
     both = done("why", "-n", "5", mount)
     check(both.index("1000 bytes") < both.index("2000 bytes"), "the newest last")
+    terminal = Terminal("why", "-n", "5", mount)
+    check_equal(terminal.end(), 0, "on a terminal")
+    check_equal(terminal.text.replace("\r\n", "\n"), both, "on a terminal")
     event = valid(done("why", "--json", one), "event")
     check_equal((event["path"], event["length"]), ("/one", 1000), "as JSON")
 
