@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "alignfs/ctl/commands.h"
+#include "alignfs/ctl/terminal_type.h"
 #include "alignfs/ctl/wide_text.h"
 
 namespace alignfs::ctl {
@@ -28,12 +29,6 @@ void use_utf8() {
     return;
   }
   std::setlocale(LC_CTYPE, "C.UTF-8");
-}
-
-/// tigetstr(3) tells "none" and "no such name" apart, by a pointer to nothing.
-bool has(const char* capability) {
-  const char* const found = ::tigetstr(capability);
-  return found != nullptr && found != reinterpret_cast<const char*>(-1);
 }
 
 attr_t attribute_of(Style style) {
@@ -66,13 +61,10 @@ int translated(int code) {
 
 Screen::Screen() {
   use_utf8();
-  // initscr() would end the process where it does not know the terminal.
-  SCREEN* const terminal = ::newterm(nullptr, stdout, stdin);
-  if (terminal == nullptr || !has("cup")) {
-    if (terminal != nullptr) {
-      ::endwin();
-      ::delscreen(terminal);
-    }
+  // initscr() would end the process where it does not know the terminal, and newterm() leave
+  // memory behind.
+  SCREEN* const terminal = can_draw_on_terminal() ? ::newterm(nullptr, stdout, stdin) : nullptr;
+  if (terminal == nullptr) {
     const char* const name = std::getenv("TERM");
     throw CommandError(fmt::format("cannot use this terminal: TERM={}", name ? name : ""));
   }
