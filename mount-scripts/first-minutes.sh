@@ -53,10 +53,12 @@ done
 sync
 cd /mnt
 
-# What differs from run to run: addresses but for their end, numbers of processes and devices, times.
+# What differs from run to run: addresses but for their end, numbers of descriptors, processes and
+# devices, times.
 # The same length each time, or the columns would move.
 steady() {
-  sed -E -e 's/0x[0-9a-f]*([0-9a-f]{3})/0x7f0000000\1/g' -e 's/alignctl\[[0-9]+\]/alignctl[4711]/g' -e 's/dd\[[0-9]+\]/dd[4711]/g' \
+  sed -E -e 's/0x[0-9a-f]*([0-9a-f]{3})/0x7f0000000\1/g' -e 's/fd ([3-9]|[0-9]{2,}),/fd 3,/g' \
+      -e 's/alignctl\[[0-9]+\]/alignctl[4711]/g' -e 's/dd\[[0-9]+\]/dd[4711]/g' \
       -e 's/^[0-9T:.-]{26}Z/2026-11-22T08:15:00.000000Z/' \
       -e 's/loop[0-9]+/loop0/g' -e 's/, [0-9.]+ (µs|ms|s)$/, 9 µs/' -e 's/ {2}[0-9.]+ (µs|ms|s)$/  9 µs/'
 }
