@@ -1,5 +1,8 @@
 #include "alignfs/ctl/lab/interrupt.h"
 
+#include <sys/eventfd.h>
+
+#include <cerrno>
 #include <csignal>
 #include <initializer_list>
 
@@ -7,6 +10,8 @@ namespace alignfs::ctl::lab {
 namespace {
 
 volatile std::sig_atomic_t interrupt = 0, end = 0;
+/// An eventfd: a signal between a look at the flags and a wait is not waited for.
+int wake_up = -1;
 
 void note(int signal) {
   if (signal != SIGINT && end != 0) {
@@ -16,11 +21,15 @@ void note(int signal) {
   }
   interrupt = 1;
   if (signal != SIGINT) end = 1;
+  const int error = errno;
+  ::eventfd_write(wake_up, 1);
+  errno = error;
 }
 
 }  // namespace
 
 void take_interrupts() {
+  wake_up = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   struct sigaction action {};
   action.sa_handler = note;
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
@@ -31,7 +40,20 @@ void take_interrupts() {
 }
 
 bool interrupted() { return interrupt != 0; }
-void forget_interrupt() { interrupt = end; }
+int interrupt_fd() { return wake_up; }
+
+void forget_interrupt() {
+  if (end != 0) return;
+  eventfd_t count = 0;
+  ::eventfd_read(wake_up, &count);
+  interrupt = 0;
+  // One that came between the two, and an end whenever it came, is still to be seen.
+  if (::eventfd_read(wake_up, &count) == 0 || end != 0) {
+    interrupt = 1;
+    ::eventfd_write(wake_up, 1);
+  }
+}
+
 bool asked_to_end() { return end != 0; }
 
 }  // namespace alignfs::ctl::lab

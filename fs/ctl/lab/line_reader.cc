@@ -6,13 +6,13 @@
 
 #include <cerrno>
 #include <clocale>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <cwchar>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <sstream>
 
@@ -47,15 +47,9 @@ char* next_match(const char*, int number) {
 
 /// False if a signal asks for attention, before or while there is nothing to read.
 bool wait_for_input() {
-  sigset_t signals, before;
-  ::sigemptyset(&signals);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) ::sigaddset(&signals, signal);
-  // Else one that comes between the look and the wait would be waited for.
-  ::pthread_sigmask(SIG_BLOCK, &signals, &before);
-  pollfd input{STDIN_FILENO, POLLIN, 0};
-  while (!interrupted() && ::ppoll(&input, 1, nullptr, &before) < 0 && errno == EINTR) {
+  pollfd either[] = {{STDIN_FILENO, POLLIN, 0}, {interrupt_fd(), POLLIN, 0}};
+  while (::poll(either, std::size(either), -1) < 0 && errno == EINTR) {
   }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return !interrupted();
 }
 

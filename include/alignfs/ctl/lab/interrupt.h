@@ -11,6 +11,8 @@ void take_interrupts();
 bool interrupted();
 /// Forgets a Ctrl-C; an end stays asked for.
 void forget_interrupt();
+/// Can be read while interrupted() is true: to wait for that and for something else at once.
+int interrupt_fd();
 /// One of the others came.
 bool asked_to_end();
 
