@@ -14,33 +14,8 @@ namespace {
 
 using Cell = Counters::Cell;
 
-struct Family {
-  std::string_view name;
-  std::uint64_t Cell::*value;
-};
-constexpr Family kFamilies[] = {
-    {"alignfs_requests_total", &Cell::requests},
-    {"alignfs_bytes_total", &Cell::bytes},
-    {"alignfs_backing_read_bytes_total", &Cell::backing_read},
-    {"alignfs_backing_write_bytes_total", &Cell::backing_write},
-    {"alignfs_backing_page_cache_bytes_total", &Cell::page_cache},
-};
-
-struct Gauge {
-  std::string_view name;
-  std::uint64_t Gauges::*value;
-};
-constexpr Gauge kGauges[] = {
-    {"alignfs_open_files", &Gauges::open_files},
-    {"alignfs_inodes", &Gauges::inodes},
-    {"alignfs_buffer_bytes", &Gauges::buffer_bytes},
-    {"alignfs_mappings", &Gauges::mappings},
-    {"alignfs_mapped_bytes", &Gauges::mapped_bytes},
-    {"alignfs_events_published_total", &Gauges::events_published},
-};
-
-constexpr std::string_view kBucket = "alignfs_request_seconds_bucket";
-constexpr std::string_view kSum = "alignfs_request_seconds_sum";
+const std::string kBucket = std::string(kLatencyFamily) + "_bucket";
+const std::string kSum = std::string(kLatencyFamily) + "_sum";
 constexpr double kSecond = 1e9;
 
 /// NAME{LABELS} VALUE
@@ -93,7 +68,7 @@ void take_bucket(Latencies& latencies, const Sample& sample) {
 }
 
 void take(Stats& stats, const Sample& sample) {
-  for (const auto& gauge : kGauges) {
+  for (const auto& gauge : gauge_families()) {
     if (sample.name == gauge.name) stats.gauges.*gauge.value = sample.count();
   }
   const auto operation = called<Operation>(sample.label("op"));
@@ -105,13 +80,13 @@ void take(Stats& stats, const Sample& sample) {
   }
   const auto outcome = called<Outcome>(sample.label("outcome"));
   if (!outcome) return;
-  for (const auto& family : kFamilies) {
+  for (const auto& family : counter_families()) {
     if (sample.name == family.name) its.of(*outcome).*family.value = sample.count();
   }
 }
 
 void add(Cell& cell, const Cell& more) {
-  for (const auto& family : kFamilies) cell.*family.value += more.*family.value;
+  for (const auto& family : counter_families()) cell.*family.value += more.*family.value;
 }
 
 /// False if it would be below 0.
@@ -127,7 +102,7 @@ bool subtract(OperationStats& from, const OperationStats& what) {
     fits &= subtract(from.latencies.counts[i], what.latencies.counts[i]);
   }
   for (std::size_t i = 0; i < from.cells.size(); ++i) {
-    for (const auto& family : kFamilies) {
+    for (const auto& family : counter_families()) {
       fits &= subtract(from.cells[i].*family.value, what.cells[i].*family.value);
     }
   }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "alignfs/report/moved.h"
 #include "lru_map.h"
 
 namespace alignfs {
@@ -27,46 +28,20 @@ struct KeyHash {
   }
 };
 
-/// What one direction has moved.
-struct Sums {
-  Counters::Cell traffic;
-  std::uint64_t adapted = 0, rejected = 0, errors = 0, nanoseconds = 0;
-
-  void add(const Served& served) {
-    add(Sums{served.traffic, served.outcome == Outcome::bounced || served.outcome == Outcome::split,
-             served.outcome == Outcome::rejected, served.outcome == Outcome::error,
-             std::uint64_t(served.time.count())});
-  }
-  void add(const Sums& more) {
-    traffic.requests += more.traffic.requests;
-    traffic.bytes += more.traffic.bytes;
-    traffic.backing_read += more.traffic.backing_read;
-    traffic.backing_write += more.traffic.backing_write;
-    traffic.page_cache += more.traffic.page_cache;
-    adapted += more.adapted;
-    rejected += more.rejected;
-    errors += more.errors;
-    nanoseconds += more.nanoseconds;
-  }
-  Json to_json() const {
-    return {{"requests", traffic.requests},
-            {"bytes", traffic.bytes},
-            {"backing_read", traffic.backing_read},
-            {"backing_write", traffic.backing_write},
-            {"page_cache", traffic.page_cache},
-            {"adapted", adapted},
-            {"rejected", rejected},
-            {"errors", errors},
-            {"nanoseconds", nanoseconds}};
-  }
-};
+Moved moved_by(const Served& served) {
+  const auto is = [&](Outcome outcome) { return std::uint64_t(served.outcome == outcome); };
+  const auto& traffic = served.traffic;
+  return {traffic.requests,      traffic.bytes,      traffic.backing_read,
+          traffic.backing_write, traffic.page_cache, is(Outcome::bounced) + is(Outcome::split),
+          is(Outcome::rejected), is(Outcome::error), std::uint64_t(served.time.count())};
+}
 
 struct Row {
   Activity::Name name;
-  std::uint64_t named = 0;   ///< Impl::looks when it was
-  std::array<Sums, 2> sums;  ///< by Direction
+  std::uint64_t named = 0;     ///< Impl::looks when it was
+  std::array<Moved, 2> moved;  ///< by Direction
 
-  Sums& of(Direction direction) { return sums[std::size_t(direction)]; }
+  Moved& of(Direction direction) { return moved[std::size_t(direction)]; }
 };
 
 timespec coarse_now() {
@@ -113,7 +88,7 @@ void Activity::note_watched(const Fragment& fragment, const Served& served) {
     }
     const auto* const row = impl_->rows.find(key);
     if (row != nullptr && row->named == impl_->looks) {
-      impl_->rows.touch(key).of(fragment.direction).add(served);
+      impl_->rows.touch(key).of(fragment.direction) += moved_by(served);
       return;
     }
   }
@@ -124,12 +99,12 @@ void Activity::note_watched(const Fragment& fragment, const Served& served) {
   // A thread's number, or an inode's, may have come to stand for another one.
   if (row.name != name) row = {std::move(name), 0, {}};
   row.named = impl_->looks;
-  row.of(fragment.direction).add(served);
+  row.of(fragment.direction) += moved_by(served);
 }
 
 std::string Activity::look() {
   // Threads of one process stand together.
-  std::map<std::tuple<pid_t, std::string, std::string>, std::array<Sums, 2>> lines;
+  std::map<std::tuple<pid_t, std::string, std::string>, std::array<Moved, 2>> lines;
   std::vector<Row> rows;
   Json head;
   {
@@ -147,17 +122,17 @@ std::string Activity::look() {
     head = {{"watch", impl_->watch}, {"forgotten", impl_->forgotten}};
   }
   for (const auto& row : rows) {
-    auto& sums = lines[{row.name.pid, row.name.comm, row.name.path}];
-    for (std::size_t i = 0; i < sums.size(); ++i) sums[i].add(row.sums[i]);
+    auto& moved = lines[{row.name.pid, row.name.comm, row.name.path}];
+    for (std::size_t i = 0; i < moved.size(); ++i) moved[i] += row.moved[i];
   }
   auto text = head.dump() + "\n";
-  for (const auto& [name, sums] : lines) {
+  for (const auto& [name, moved] : lines) {
     const auto& [pid, comm, path] = name;
     const Json line{{"pid", pid},
                     {"comm", comm},
                     {"path", path},
-                    {"read", sums[std::size_t(Direction::read)].to_json()},
-                    {"write", sums[std::size_t(Direction::write)].to_json()}};
+                    {"read", to_json(moved[std::size_t(Direction::read)])},
+                    {"write", to_json(moved[std::size_t(Direction::write)])}};
     text += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   }
   return text;

@@ -8,13 +8,7 @@
 namespace alignfs {
 namespace {
 
-struct Family {
-  const char* name;
-  const char* help;
-  std::uint64_t Counters::Cell::*value;
-};
-
-constexpr Family kFamilies[] = {
+constexpr CounterFamily kCounterFamilies[] = {
     {"alignfs_requests_total", "Requests by operation and outcome.", &Counters::Cell::requests},
     {"alignfs_bytes_total", "Bytes that programs asked for and got.", &Counters::Cell::bytes},
     {"alignfs_backing_read_bytes_total", "Bytes read from the backing for these requests.",
@@ -24,6 +18,16 @@ constexpr Family kFamilies[] = {
     {"alignfs_backing_page_cache_bytes_total",
      "Bytes of these two that went through the page cache of the backing.",
      &Counters::Cell::page_cache},
+};
+
+constexpr GaugeFamily kGaugeFamilies[] = {
+    {"alignfs_open_files", "Files open on the mount.", "gauge", &Gauges::open_files},
+    {"alignfs_inodes", "Inodes the kernel holds.", "gauge", &Gauges::inodes},
+    {"alignfs_buffer_bytes", "Bytes of bounce buffers allocated.", "gauge", &Gauges::buffer_bytes},
+    {"alignfs_mappings", "Backing files mapped.", "gauge", &Gauges::mappings},
+    {"alignfs_mapped_bytes", "Address space of the mappings.", "gauge", &Gauges::mapped_bytes},
+    {"alignfs_events_published_total", "Events published, merged ones not counted.", "counter",
+     &Gauges::events_published},
 };
 
 struct Row {
@@ -48,17 +52,11 @@ void add_header(std::string& text, const char* name, const char* help, const cha
   fmt::format_to(std::back_inserter(text), "# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
 }
 
-void add_single(std::string& text, const char* name, const char* help, const char* type,
-                std::uint64_t value) {
-  add_header(text, name, help, type);
-  fmt::format_to(std::back_inserter(text), "{} {}\n", name, value);
-}
-
 /// Operations without requests are left out.
 void add_latencies(std::string& text, const Counters& counters) {
-  constexpr const char* kName = "alignfs_request_seconds";
   constexpr double kSecond = 1e9;
-  add_header(text, kName, "Time from a request's receipt until its answer was ready.", "histogram");
+  add_header(text, kLatencyFamily, "Time from a request's receipt until its answer was ready.",
+             "histogram");
   auto out = std::back_inserter(text);
   for (std::size_t op = 0; op < std::size_t(Operation::kCount); ++op) {
     const auto latencies = counters.latencies(Operation(op));
@@ -69,22 +67,26 @@ void add_latencies(std::string& text, const Counters& counters) {
     std::uint64_t so_far = 0;
     for (std::size_t i = 0; i + 1 < Latencies::kBuckets; ++i) {
       so_far += latencies.counts[i];
-      fmt::format_to(out, "{}_bucket{{op=\"{}\",le=\"{:.9g}\"}} {}\n", kName, name,
+      fmt::format_to(out, "{}_bucket{{op=\"{}\",le=\"{:.9g}\"}} {}\n", kLatencyFamily, name,
                      double(Latencies::bound(i)) / kSecond, so_far);
     }
     fmt::format_to(out,
                    "{0}_bucket{{op=\"{1}\",le=\"+Inf\"}} {2}\n{0}_sum{{op=\"{1}\"}} {3:.9f}\n"
                    "{0}_count{{op=\"{1}\"}} {2}\n",
-                   kName, name, sum, double(latencies.nanoseconds) / kSecond);
+                   kLatencyFamily, name, sum, double(latencies.nanoseconds) / kSecond);
   }
 }
 
 }  // namespace
 
+std::span<const CounterFamily> counter_families() { return kCounterFamilies; }
+
+std::span<const GaugeFamily> gauge_families() { return kGaugeFamilies; }
+
 std::string to_prometheus(const Counters& counters, const Gauges& gauges) {
   const std::vector<Row> rows = rows_of(counters);
   std::string text;
-  for (const Family& family : kFamilies) {
+  for (const CounterFamily& family : kCounterFamilies) {
     add_header(text, family.name, family.help, "counter");
     for (const Row& row : rows) {
       fmt::format_to(std::back_inserter(text), "{}{{op=\"{}\",outcome=\"{}\"}} {}\n", family.name,
@@ -92,15 +94,10 @@ std::string to_prometheus(const Counters& counters, const Gauges& gauges) {
     }
   }
   add_latencies(text, counters);
-  add_single(text, "alignfs_open_files", "Files open on the mount.", "gauge", gauges.open_files);
-  add_single(text, "alignfs_inodes", "Inodes the kernel holds.", "gauge", gauges.inodes);
-  add_single(text, "alignfs_buffer_bytes", "Bytes of bounce buffers allocated.", "gauge",
-             gauges.buffer_bytes);
-  add_single(text, "alignfs_mappings", "Backing files mapped.", "gauge", gauges.mappings);
-  add_single(text, "alignfs_mapped_bytes", "Address space of the mappings.", "gauge",
-             gauges.mapped_bytes);
-  add_single(text, "alignfs_events_published_total", "Events published, merged ones not counted.",
-             "counter", gauges.events_published);
+  for (const GaugeFamily& family : kGaugeFamilies) {
+    add_header(text, family.name, family.help, family.type);
+    fmt::format_to(std::back_inserter(text), "{} {}\n", family.name, gauges.*family.value);
+  }
   return text;
 }
 

@@ -5,27 +5,9 @@
 #include <vector>
 
 #include "alignfs/ctl/mounts.h"
+#include "alignfs/report/moved.h"
 
 namespace alignfs::ctl {
-
-/// What one program has moved of one file in one direction (docs/activity.md).
-struct Moved {
-  std::uint64_t requests = 0;
-  std::uint64_t bytes = 0;          ///< asked for and got
-  std::uint64_t backing_read = 0;   ///< bytes
-  std::uint64_t backing_write = 0;  ///< bytes
-  std::uint64_t page_cache = 0;     ///< bytes of these two that went through the page cache below
-  std::uint64_t adapted = 0;        ///< requests bounced or split
-  std::uint64_t rejected = 0;
-  std::uint64_t errors = 0;
-  std::uint64_t nanoseconds = 0;  ///< the time that all requests took
-
-  Moved& operator+=(const Moved& more);
-  Moved& operator-=(const Moved& earlier);
-  /// Nothing of it is less: false where the daemon began to count anew.
-  bool covers(const Moved& earlier) const;
-  bool operator==(const Moved&) const = default;
-};
 
 struct ActivityRow {
   pid_t pid = 0;  ///< 0: no program, but the page cache or the daemon itself
