@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "alignfs/ctl/units.h"
 #include "alignfs/report/printable.h"
 
 namespace alignfs::ctl {
@@ -15,10 +16,6 @@ std::string broken_of(const Event& event) {
     names += (names.empty() ? "" : ", ") + name.get<std::string>();
   }
   return names;
-}
-
-std::string plural(std::uint64_t count, const char* noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
 std::string indented(const std::string& text) {

@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "alignfs/align/geometry.h"
 #include "alignfs/ctl/commands.h"
@@ -64,21 +63,6 @@ Geometry probe(const std::string& path) {
   return make_geometry(*backing, {});
 }
 
-/// "mem=512 offset=4096 ..." by name.
-std::map<std::string, std::string> words_of(const std::string& text) {
-  std::map<std::string, std::string> words;
-  std::istringstream stream(text);
-  for (std::string word; stream >> word;) {
-    const auto equals = word.find('=');
-    if (equals != word.npos) words[word.substr(0, equals)] = word.substr(equals + 1);
-  }
-  return words;
-}
-
-std::uint32_t number(const std::string& text) {
-  return text.empty() ? 0 : std::uint32_t(std::stoul(text));
-}
-
 void fill_from_mount(Facts& facts, const AlignfsMount& mount) {
   Mounted mounted;
   std::map<std::string, std::string> options;
@@ -87,7 +71,7 @@ void fill_from_mount(Facts& facts, const AlignfsMount& mount) {
   } catch (const CommandError&) {
     // The mount is somebody else's; what the file itself says is open to all.
   }
-  const auto alignment = xattr_of(facts.path, "user.alignfs.alignment");
+  const auto alignment = alignment_of(facts.path);
   const auto mode = xattr_of(facts.path, "user.alignfs.mode");
   mounted.mode = mode ? *mode : options["mode"];
   mounted.policy = options["unaligned"];
@@ -96,14 +80,13 @@ void fill_from_mount(Facts& facts, const AlignfsMount& mount) {
     mounted.backing = options["source"] + (below == "/" ? "" : below);
   }
   if (alignment) {
-    auto words = words_of(*alignment);
-    facts.memory = {number(words["mem"]), options["mem_align.source"]};
-    facts.write = {number(words["offset"]), words["source"]};
-    facts.read = {number(words["read_offset"]), words["source"]};
-    facts.verdict = words["direct_io"];
+    facts.memory = {alignment->memory, options["mem_align.source"]};
+    facts.write = {alignment->offset, alignment->source};
+    facts.read = {alignment->read_offset, alignment->source};
+    facts.verdict = alignment->direct_io;
   } else {
-    facts.memory = {number(options["mem_align.effective"]), options["mem_align.source"]};
-    facts.write = {number(options["align.effective"]), options["align.source"]};
+    facts.memory = {number_of(options["mem_align.effective"]), options["mem_align.source"]};
+    facts.write = {number_of(options["align.effective"]), options["align.source"]};
     facts.read = facts.write;
     facts.verdict = options["direct_io"];
   }

@@ -21,6 +21,17 @@ namespace {
 constexpr const char* kType = "fuse.alignfs";
 constexpr const char* kControl = ".alignfs";
 
+/// "mem=512 offset=4096 ..." by name.
+std::map<std::string, std::string> words_of(const std::string& text) {
+  std::map<std::string, std::string> words;
+  std::istringstream stream(text);
+  for (std::string word; stream >> word;) {
+    const auto equals = word.find('=');
+    if (equals != word.npos) words[word.substr(0, equals)] = word.substr(equals + 1);
+  }
+  return words;
+}
+
 /// Blanks and backslashes stand as \NNN in octal.
 std::string unescaped(const std::string& field) {
   std::string text;
@@ -161,6 +172,18 @@ std::string canonical(const std::string& path) {
   auto whole = std::filesystem::canonical(path, problem).string();
   if (problem) throw cannot("look at", path, problem.value());
   return whole;
+}
+
+std::uint32_t number_of(const std::string& text) {
+  return text.empty() ? 0 : std::uint32_t(std::stoul(text));
+}
+
+std::optional<FileAlignment> alignment_of(const std::string& path) {
+  const auto text = xattr_of(path, "user.alignfs.alignment");
+  if (!text) return std::nullopt;
+  auto words = words_of(*text);
+  return FileAlignment{number_of(words["mem"]), number_of(words["offset"]),
+                       number_of(words["read_offset"]), words["source"], words["direct_io"]};
 }
 
 std::optional<std::string> xattr_of(const std::string& path, const char* name) {

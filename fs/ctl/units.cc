@@ -35,6 +35,10 @@ constexpr const char* kCounts[] = {"", "k", "M", "G", "T"};
 
 }  // namespace
 
+std::string plural(std::uint64_t count, const char* noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 std::string bytes_text(double bytes) {
   const auto [value, unit] = scaled(bytes, 1024, std::size(kBytes));
   return fmt::format("{} {}", unit == 0 ? fmt::format("{:.0f}", value) : digits(value),

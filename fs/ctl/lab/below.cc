@@ -4,23 +4,13 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <sstream>
 
 #include "alignfs/ctl/commands.h"
+#include "alignfs/ctl/stats.h"
+#include "alignfs/ctl/units.h"
 
 namespace alignfs::ctl::lab {
 namespace {
-
-/// Requests of one operation on the whole mount, whatever their outcome.
-std::uint64_t requests_of(const std::string& stats, const std::string& operation) {
-  const auto name = fmt::format("alignfs_requests_total{{op=\"{}\",", operation);
-  std::uint64_t sum = 0;
-  std::istringstream lines(stats);
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with(name)) sum += std::stoull(line.substr(line.rfind(' ') + 1));
-  }
-  return sum;
-}
 
 /// proc(5): what this process made disks read and write; writes to the page cache count when they
 /// dirty it.
@@ -37,7 +27,7 @@ Moved moved_on_disks() {
 
 std::string blocks_text(std::uint64_t bytes, std::uint32_t block) {
   if (bytes == 0 || block <= 1 || bytes % block != 0) return fmt::format("{} bytes", bytes);
-  return fmt::format("{} block{} of {}", bytes / block, bytes == block ? "" : "s", block);
+  return fmt::format("{} of {}", plural(bytes / block, "block"), block);
 }
 
 }  // namespace
@@ -53,8 +43,11 @@ BelowMeter::BelowMeter(const std::string& path) : mount_(AlignfsMount::of(path))
 }
 
 BelowMeter::Sums BelowMeter::look() const {
-  if (!mount_) return {moved_on_disks(), 0, 0};
   Sums sums;
+  if (!mount_) {
+    sums.moved = moved_on_disks();
+    return sums;
+  }
   const auto activity = look_at_activity(*mount_);
   sums.watch = activity.watch;
   for (const auto& row : activity.rows) {
@@ -65,7 +58,9 @@ BelowMeter::Sums BelowMeter::look() const {
     sums.moved += row.read;
     sums.moved += row.write;
   }
-  sums.syncs = requests_of(mount_->control_file("stats"), "fsync");
+  const auto stats = parse_stats(mount_->control_file("stats"));
+  sums.syncs = stats.of(Operation::fsync).total().requests;
+  sums.events = stats.gauges.events_published;
   return sums;
 }
 
@@ -90,6 +85,7 @@ Below BelowMeter::stop(bool refused) {
   now.moved -= before_.moved;
   below.moved = now.moved;
   below.syncs = now.syncs - before_.syncs;
+  below.events_before = before_.events;
   return below;
 }
 
@@ -108,7 +104,7 @@ std::string below_text(const Below& below, std::uint32_t block) {
     if (below.syncs != 0) return fmt::format("below: {} fsync", below.syncs);
     return "below: the daemon saw no read or write";
   }
-  auto text = fmt::format("below: {} request{}", moved.requests, moved.requests == 1 ? "" : "s");
+  auto text = "below: " + plural(moved.requests, "request");
   if (moved.rejected != 0) text += fmt::format(", {} refused", moved.rejected);
   if (moved.adapted != 0) text += fmt::format(", {} bounced or split", moved.adapted);
   if (moved.errors != 0) text += fmt::format(", {} failed", moved.errors);

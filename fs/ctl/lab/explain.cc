@@ -5,43 +5,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <filesystem>
 #include <sstream>
 
 #include "alignfs/base/unique_fd.h"
 #include "alignfs/ctl/commands.h"
-#include "alignfs/ctl/events.h"
-#include "alignfs/ctl/mounts.h"
+#include "alignfs/ctl/explanations.h"
 #include "alignfs/io/probe.h"
 #include "alignfs/report/caller.h"
 #include "alignfs/report/event.h"
 #include "alignfs/report/reporter.h"
 
 namespace alignfs::ctl::lab {
-namespace {
-
-/// The number behind `name` in the alignment xattr.
-std::uint32_t number_in(const std::string& alignment, const std::string& name) {
-  const auto found = (" " + alignment).find(" " + name + "=");
-  std::uint32_t number = 0;
-  if (found == std::string::npos) return number;
-  const char* const begin = alignment.data() + found + name.size() + 1;
-  std::from_chars(begin, alignment.data() + alignment.size(), number);
-  return number;
-}
-
-}  // namespace
-
-Explainer::Explainer(const std::string& path)
-    : path_(path), on_mount_(AlignfsMount::of(path).has_value()) {
-  if (on_mount_) {
-    const auto alignment = xattr_of(path, "user.alignfs.alignment").value_or("");
-    block_ = std::max(number_in(alignment, "offset"), 1U);
-    if (alignment.find("direct_io=unproven") != alignment.npos) verdict_ = Verdict::unproven;
+Explainer::Explainer(const std::string& path) : path_(path), mount_(AlignfsMount::of(path)) {
+  if (mount_) {
+    const auto alignment = alignment_of(path).value_or(FileAlignment{});
+    block_ = std::max(alignment.offset, 1U);
+    if (alignment.direct_io == name_of(Verdict::unproven)) verdict_ = Verdict::unproven;
     try {
-      maps_backing_ = AlignfsMount::must_be(path).options()["shared_mmap"] == "backing";
+      maps_backing_ = mount_->options()["shared_mmap"] == "backing";
     } catch (const CommandError&) {
       // Options are for the mount's owner.
     }
@@ -59,17 +43,12 @@ Explainer::Explainer(const std::string& path)
   if (directory) vector_rule_ = probe_vector_rule(directory.get());
 }
 
-void Explainer::start() {
-  if (!on_mount_) return;
-  events_before_ = AlignfsMount::must_be(path_).events_published().value_or(0);
-}
-
 std::string Explainer::explain(const Outcome& outcome, Direction direction,
                                const Below& below) const {
   if (outcome.error != EINVAL) return "";
   // EINVAL has other reasons, too: those are not the daemon's.
   if (below.witness == Below::Witness::daemon && below.moved.rejected == 0) return "";
-  if (on_mount_) return last_error();
+  if (mount_) return last_error();
   if (verdict_ != Verdict::native) return "";
   alignfs::Event event;
   event.direction = direction;
@@ -85,25 +64,21 @@ std::string Explainer::explain(const Outcome& outcome, Direction direction,
 }
 
 std::string Explainer::last_error() const {
-  return on_mount_ ? xattr_of(path_, "user.alignfs.last_error").value_or("") : "";
+  return mount_ ? xattr_of(path_, "user.alignfs.last_error").value_or("") : "";
 }
 
-std::string Explainer::newest_event() const {
-  if (!on_mount_) return "";
-  std::string newest;
+std::string Explainer::adapted(const Below& below) const {
+  if (!mount_ || below.moved.adapted == 0) return "";
   try {
-    const auto mount = AlignfsMount::must_be(path_);
-    EventReader reader(mount.open_events());
-    while (const auto event = reader.next()) {
-      if (field(*event, "pid") == std::to_string(::getpid()) &&
-          event->value("seq", std::uint64_t(0)) > events_before_) {
-        newest = text_of(*event);
-      }
+    const auto events = newest({*mount_}, {.pid = ::getpid(), .path = {}}, 1);
+    if (events.empty() || events.back().value("seq", std::uint64_t(0)) <= below.events_before) {
+      return "";
     }
+    return text_of(events.back());
   } catch (const CommandError&) {
     // Events are for the mount's owner.
+    return "";
   }
-  return newest;
 }
 
 std::string rules_of(const std::string& explanation) {

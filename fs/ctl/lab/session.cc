@@ -13,6 +13,7 @@
 #include "alignfs/ctl/geometry.h"
 #include "alignfs/ctl/lab/compare.h"
 #include "alignfs/ctl/lab/interrupt.h"
+#include "alignfs/ctl/units.h"
 #include "alignfs/report/printable.h"
 
 namespace alignfs::ctl::lab {
@@ -40,6 +41,29 @@ std::uint64_t shown_bytes(const std::string& word) {
   if (bytes <= kMostShown) return bytes;
   throw CommandError(fmt::format("{} bytes are more than {}, the most that is shown at a time",
                                  bytes, kMostShown));
+}
+
+/// "00000000  61 62 ...  |ab...|" for each 16 bytes, repetitions as "*".
+std::string hexdump_text(const std::string& bytes, std::uint64_t offset) {
+  constexpr std::size_t kWidth = 16;
+  std::string text, before;
+  bool repeated = false;
+  for (std::size_t at = 0; at < bytes.size(); at += kWidth) {
+    const auto row = bytes.substr(at, kWidth);
+    if (at != 0 && row == before && at + kWidth < bytes.size()) {
+      if (!std::exchange(repeated, true)) text += "*\n";
+      continue;
+    }
+    repeated = false;
+    before = row;
+    std::string numbers, letters;
+    for (const char letter : row) {
+      numbers += fmt::format("{:02x} ", static_cast<unsigned char>(letter));
+      letters += letter >= ' ' && letter <= '~' ? letter : '.';
+    }
+    text += fmt::format("{:08x}  {:<{}} |{}|\n", offset + at, numbers, 3 * kWidth, letters);
+  }
+  return text;
 }
 
 }  // namespace
@@ -258,11 +282,9 @@ void Session::tell(const Outcome& outcome, Direction direction, const Below& bel
     each_line(explanation, print_);
   } else if (outcome.error == EBADF && file_->how().read_only) {
     print_("the file is open for reading alone (open direct, open plain)");
-  } else if (below.moved.adapted != 0) {
-    if (const auto adapted = explainer_->newest_event(); !adapted.empty()) {
-      last_explanation_ = adapted;
-      each_line(rules_of(adapted), print_);
-    }
+  } else if (const auto adapted = explainer_->adapted(below); !adapted.empty()) {
+    last_explanation_ = adapted;
+    each_line(rules_of(adapted), print_);
   }
   print_(below_text(below, explainer_->block()));
 }
@@ -271,7 +293,7 @@ void Session::transfer(Request request) {
   Buffers buffers(request);
   if (request.direction == Direction::write) buffers.fill(char('a' + writes_++ % 26));
   forget_interrupt();
-  start();
+  meter_->start();
   const auto outcome = file_->transfer(request, buffers);
   const auto below = meter_->stop(outcome.refused());
   if (request.times > 1) {
@@ -294,13 +316,8 @@ void Session::append(const Words& words) {
   transfer(std::move(request));
 }
 
-void Session::start() {
-  explainer_->start();
-  meter_->start();
-}
-
 void Session::measured(const std::function<Outcome()>& call) {
-  start();
+  meter_->start();
   const auto outcome = call();
   tell(outcome, Direction::write, meter_->stop(outcome.refused()));
 }
@@ -332,8 +349,7 @@ void Session::poke(const Words& words) {
   const auto offset = parse_bytes(words[0], "offset");
   meter_->start();
   mapped().poke(offset, words[1]);
-  print_(fmt::format("stored at {}: {} byte{}", offset, words[1].size(),
-                     words[1].size() == 1 ? "" : "s"));
+  print_(fmt::format("stored at {}: {}", offset, plural(words[1].size(), "byte")));
   print_(below_text(meter_->stop(false), explainer_->block()));
 }
 
@@ -413,27 +429,5 @@ void Session::replay(const Words& words) {
 }
 
 void Session::quit(const Words&) { over_ = true; }
-
-std::string hexdump_text(const std::string& bytes, std::uint64_t offset) {
-  constexpr std::size_t kWidth = 16;
-  std::string text, before;
-  bool repeated = false;
-  for (std::size_t at = 0; at < bytes.size(); at += kWidth) {
-    const auto row = bytes.substr(at, kWidth);
-    if (at != 0 && row == before && at + kWidth < bytes.size()) {
-      if (!std::exchange(repeated, true)) text += "*\n";
-      continue;
-    }
-    repeated = false;
-    before = row;
-    std::string numbers, letters;
-    for (const char letter : row) {
-      numbers += fmt::format("{:02x} ", static_cast<unsigned char>(letter));
-      letters += letter >= ' ' && letter <= '~' ? letter : '.';
-    }
-    text += fmt::format("{:08x}  {:<{}} |{}|\n", offset + at, numbers, 3 * kWidth, letters);
-  }
-  return text;
-}
 
 }  // namespace alignfs::ctl::lab

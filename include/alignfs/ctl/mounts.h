@@ -64,6 +64,18 @@ class AlignfsMount {
 /// The absolute path without symbolic links. CommandError where nothing is there.
 std::string canonical(const std::string& path);
 
+/// 0 for an empty text, as of an option that is not there.
+std::uint32_t number_of(const std::string& text);
+
+/// What the alignment xattr says of a file on a mount. Bytes; 0 where it does not say.
+struct FileAlignment {
+  std::uint32_t memory = 0, offset = 0, read_offset = 0;
+  std::string source;     ///< of the offset's
+  std::string direct_io;  ///< the verdict
+};
+/// Nothing where the file has none. CommandError as of xattr_of().
+std::optional<FileAlignment> alignment_of(const std::string& path);
+
 /// The value of an xattr, or nothing where there is none, or it is not for this user. CommandError
 /// where the file cannot be asked.
 std::optional<std::string> xattr_of(const std::string& path, const char* name);

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 /// Figures for people. Arguments are not negative.
 namespace alignfs::ctl {
+
+/// "1 call", "2 calls".
+std::string plural(std::uint64_t count, const char* noun);
 
 /// "1000 B", "40.0 KiB", "1.25 GiB".
 std::string bytes_text(double bytes);

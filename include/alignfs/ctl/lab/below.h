@@ -19,8 +19,9 @@ struct Below {
   Witness witness = Witness::nobody;
   bool refused = false;  ///< kernel: it accounts a request before it judges it, so `moved` is empty
   Moved moved;           ///< kernel: backing_read and backing_write alone
-  std::uint64_t syncs = 0;  ///< daemon: fsync requests, of the whole mount
-  std::string unseen;       ///< why there is no witness
+  std::uint64_t syncs = 0;          ///< daemon: fsync requests, of the whole mount
+  std::uint64_t events_before = 0;  ///< daemon: published when it began
+  std::string unseen;               ///< why there is no witness
 };
 
 /// Tells what happened between start() and stop(). Not thread-safe.
@@ -36,7 +37,7 @@ class BelowMeter {
  private:
   struct Sums {
     Moved moved;
-    std::uint64_t syncs = 0;
+    std::uint64_t syncs = 0, events = 0;
     std::uint64_t watch = 0;
   };
   Sums look() const;

@@ -64,7 +64,6 @@ class Session {
   void transfer(Request request);
   /// The outcome, why, and what happened below.
   void tell(const Outcome& outcome, Direction direction, const Below& below);
-  void start();
   void measured(const std::function<Outcome()>& call);
   LabMap& mapped();
 
@@ -80,8 +79,5 @@ class Session {
   unsigned depth_ = 0;  ///< of run within run
   bool over_ = false;
 };
-
-/// "00000000  61 62 ...  |ab...|" for each 16 bytes, repetitions as "*".
-std::string hexdump_text(const std::string& bytes, std::uint64_t offset);
 
 }  // namespace alignfs::ctl::lab
