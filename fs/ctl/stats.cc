@@ -46,13 +46,8 @@ std::optional<Look> look_again_at(const AlignfsMount& mount) {
 void print(const Stats& stats, std::optional<double> seconds, bool json) {
   Span span{{}, seconds};
   ::clock_gettime(CLOCK_REALTIME, &span.end);
-  if (json) {
-    fmt::print("{}\n", stats_json(stats, span));
-  } else {
-    fmt::print("{}{}", stats_text(stats, span), seconds ? "\n" : "");
-  }
-  // Whoever reads this by a pipe wants it as it happens.
-  if (std::fflush(stdout) != 0) throw CommandError("cannot write to the standard output");
+  print_now(json ? stats_json(stats, span) + "\n"
+                 : stats_text(stats, span) + (seconds ? "\n" : ""));
 }
 
 /// Until a signal or the unmount.

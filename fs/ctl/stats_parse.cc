@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "alignfs/ctl/stats.h"
+#include "alignfs/ctl/units.h"
 
 namespace alignfs::ctl {
 namespace {
@@ -169,14 +170,11 @@ std::optional<double> percentile(const Latencies& latencies, double share) {
 }
 
 std::optional<double> mean(const Latencies& latencies) {
-  const auto requests = requests_in(latencies);
-  if (requests == 0) return std::nullopt;
-  return double(latencies.nanoseconds) / double(requests);
+  return ratio(latencies.nanoseconds, requests_in(latencies));
 }
 
 std::optional<double> amplification(const Cell& cell) {
-  if (cell.bytes == 0) return std::nullopt;
-  return double(cell.backing_read + cell.backing_write) / double(cell.bytes);
+  return ratio(cell.backing_read + cell.backing_write, cell.bytes);
 }
 
 }  // namespace alignfs::ctl

@@ -32,12 +32,6 @@ std::uint64_t adapted(const OperationStats& operation) {
   return operation.of(Outcome::bounced).requests + operation.of(Outcome::split).requests;
 }
 
-/// Nothing of nothing.
-std::optional<double> share(std::uint64_t part, std::uint64_t whole) {
-  if (whole == 0) return std::nullopt;
-  return double(part) / double(whole);
-}
-
 bool moves_bytes(const Counters::Cell& cell) {
   return cell.bytes != 0 || cell.backing_read != 0 || cell.backing_write != 0;
 }
@@ -76,7 +70,7 @@ std::string table_of(const Stats& stats) {
 std::string summary_of(const Stats& stats) {
   const auto both = reads_and_writes(stats);
   const auto total = both.total();
-  const auto adapted_share = share(adapted(both), total.requests);
+  const auto adapted_share = ratio(adapted(both), total.requests);
   if (!adapted_share) return "nothing was read or written\n";
   return fmt::format(
       "adapted     {} of {} reads and writes ({:.1f}%): {} bounced, {} split\n"
@@ -155,7 +149,7 @@ std::string stats_json(const Stats& stats, const Span& span) {
               {"seconds", number_or_null(span.seconds)},
               {"operations", std::move(operations)},
               {"adapted", adapted(both)},
-              {"adapted_share", number_or_null(share(adapted(both), both.total().requests))},
+              {"adapted_share", number_or_null(ratio(adapted(both), both.total().requests))},
               {"open_files", gauges.open_files},
               {"inodes", gauges.inodes},
               {"buffer_bytes", gauges.buffer_bytes},

@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "alignfs/ctl/units.h"
+
 namespace alignfs::ctl {
 namespace {
 
@@ -12,11 +14,6 @@ namespace {
 Moved difference(Moved now, const Moved& before) {
   if (!now.covers(before)) return {};
   return now -= before;
-}
-
-std::optional<double> ratio(std::uint64_t part, std::uint64_t whole) {
-  if (whole == 0) return std::nullopt;
-  return double(part) / double(whole);
 }
 
 /// By what the column shows, where that is a figure. Where there is none, it is less than any.

@@ -39,6 +39,11 @@ std::string plural(std::uint64_t count, const char* noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
+std::optional<double> ratio(std::uint64_t part, std::uint64_t whole) {
+  if (whole == 0) return std::nullopt;
+  return double(part) / double(whole);
+}
+
 std::string bytes_text(double bytes) {
   const auto [value, unit] = scaled(bytes, 1024, std::size(kBytes));
   return fmt::format("{} {}", unit == 0 ? fmt::format("{:.0f}", value) : digits(value),

@@ -27,10 +27,9 @@ struct Wish {
 };
 
 void print(const Event& event, const Wish& wish) {
-  fmt::print("{}\n", wish.json ? event.dump()
-                               : dated(event, wish.full ? text_of(event) : headline_of(event)));
-  // Whoever reads this by a pipe wants it as it happens.
-  if (std::fflush(stdout) != 0) throw CommandError("cannot write to the standard output");
+  const auto line =
+      wish.json ? event.dump() : dated(event, wish.full ? text_of(event) : headline_of(event));
+  print_now(line + "\n");
 }
 
 /// Events up to `seen` are known. Returns the newest.

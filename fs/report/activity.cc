@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "alignfs/report/moved.h"
+#include "coarse_clock.h"
 #include "lru_map.h"
 
 namespace alignfs {
@@ -43,12 +44,6 @@ struct Row {
 
   Moved& of(Direction direction) { return moved[std::size_t(direction)]; }
 };
-
-timespec coarse_now() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return now;
-}
 
 }  // namespace
 

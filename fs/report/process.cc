@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "alignfs/report/caller.h"
+#include "coarse_clock.h"
 #include "executable.h"
 #include "lru_map.h"
 #include "proc_file.h"
@@ -24,12 +25,6 @@ std::string comm_of(pid_t pid) {
   const auto comm = read_proc(pid, "comm", buffer);
   if (!comm) return "";
   return std::string(comm->ends_with('\n') ? comm->substr(0, comm->size() - 1) : *comm);
-}
-
-timespec coarse_now() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return now;
 }
 
 bool is_within_a_second(const timespec& then, const timespec& now) {

@@ -19,6 +19,10 @@ class CommandError : public std::runtime_error {
 /// "cannot WHAT PATH: REASON", for the errno `error`.
 CommandError cannot(const char* what, const std::string& path, int error);
 
+/// To the standard output at once: whoever reads it by a pipe wants it as it happens. CommandError
+/// where that cannot be written.
+void print_now(const std::string& text);
+
 void add_geometry(CLI::App& app, int& status);
 void add_lab(CLI::App& app, int& status);
 void add_why(CLI::App& app, int& status);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 /// Figures for people. Arguments are not negative.
@@ -8,6 +9,9 @@ namespace alignfs::ctl {
 
 /// "1 call", "2 calls".
 std::string plural(std::uint64_t count, const char* noun);
+
+/// Nothing of nothing.
+std::optional<double> ratio(std::uint64_t part, std::uint64_t whole);
 
 /// "1000 B", "40.0 KiB", "1.25 GiB".
 std::string bytes_text(double bytes);
