@@ -190,8 +190,6 @@ bool RingCrew::Receiver::may_call_here() {
 }
 
 void RingCrew::Receiver::call_here(std::span<std::byte> message) {
-  BlockingEngine blocking;
-  const Engine::Use use(blocking);
   if (occupied_by(message) > kShortCall) polling_.in_company();
   polling_.left_to_others();
 }
@@ -212,8 +210,11 @@ void RingCrew::Receiver::run_here(std::span<std::byte> message) {
   polling_.carried_out();
 }
 
-/// Carries it out before the eyes of the watch. Returns how long that took.
+/// Carries it out before the eyes of the watch, waiting for the backing. Returns how long that
+/// took.
 Clock::duration RingCrew::Receiver::occupied_by(std::span<std::byte> message) {
+  BlockingEngine blocking;
+  const Engine::Use use(blocking);
   const auto begun = Clock::now();
   auto section = ++post_.section;
   if (crew_.watch_sleeps_) crew_.wake_watch();

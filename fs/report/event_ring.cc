@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <mutex>
-#include <vector>
+#include <variant>
 
 #include "lru_map.h"
 
@@ -16,19 +16,43 @@ timespec real_time() {
   return now;
 }
 
-/// An event as it is kept: its line up to the value of "repeated", which is the last field. A line
-/// takes a tenth of what the event takes, whose vector may have a thousand segments.
-struct StoredLine {
-  std::string head;
-  std::uint64_t repeated = 1;
-};
+/// Most events are never read, so the line of one is made when somebody reads it: that takes longer
+/// than the request it tells of. One with a long vector is kept as its line, which takes a
+/// hundredth of the memory: what is kept is bounded.
+class Kept {
+ public:
+  explicit Kept(Event event) {
+    if (event.view.call.segments.size() <= kMostSegments) {
+      what_ = std::move(event);
+      return;
+    }
+    std::string line = to_json(event);
+    line.resize(line.rfind(':') + 1);
+    line.shrink_to_fit();
+    what_ = Line{std::move(line), event.repeated};
+  }
 
-StoredLine stored(const Event& event) {
-  std::string line = to_json(event);
-  line.resize(line.rfind(':') + 1);
-  line.shrink_to_fit();
-  return {std::move(line), event.repeated};
-}
+  void merge() {
+    std::visit([](auto& what) { ++what.repeated; }, what_);
+  }
+
+  std::string line() const {
+    const auto* event = std::get_if<Event>(&what_);
+    if (event != nullptr) return to_json(*event) + "\n";
+    const auto& line = std::get<Line>(what_);
+    return line.head + std::to_string(line.repeated) + "}\n";
+  }
+
+ private:
+  static constexpr std::size_t kMostSegments = 8;
+
+  struct Line {
+    std::string head;  ///< up to the value of "repeated", which is the last field
+    std::uint64_t repeated = 1;
+  };
+
+  std::variant<Event, Line> what_;
+};
 
 /// What is known of a kind. The second is that of the clock: a clock that is set back opens a new
 /// window, and nothing worse.
@@ -50,14 +74,17 @@ struct EventRing::Impl {
         clock(clock_or_none ? std::move(clock_or_none) : Clock(real_time)),
         kinds(this->capacity) {}
 
-  StoredLine* held(std::uint64_t seq) {
-    return seq < first_seq || seq >= next_seq ? nullptr : &lines[seq - first_seq];
+  Kept* held(std::uint64_t seq) {
+    return seq < first_seq || seq >= next_seq ? nullptr : &events[seq - first_seq];
   }
+
+  /// The event `seq`, or the first after it that is still kept: `seq` becomes its number.
+  std::optional<Kept> first_from(std::uint64_t& seq) const;
 
   const std::size_t capacity;
   const Clock clock;
   mutable std::mutex mutex;
-  std::deque<StoredLine> lines;  ///< seq first_seq up to next_seq
+  std::deque<Kept> events;  ///< seq first_seq up to next_seq
   std::uint64_t first_seq = 1;
   std::uint64_t next_seq = 1;
   LruMap<EventKind, KindState, EventKindHash> kinds;
@@ -81,7 +108,7 @@ bool EventRing::admit(const EventKind& kind) {
     ++state.alone;
     return true;
   }
-  if (StoredLine* newest = impl_->held(state.newest_seq)) ++newest->repeated;
+  if (Kept* newest = impl_->held(state.newest_seq)) newest->merge();
   return false;
 }
 
@@ -96,11 +123,11 @@ Event EventRing::publish(const EventKind& admitted_as, Event event) {
     const std::lock_guard lock(impl_->mutex);
     event.seq = impl_->next_seq;
     event.time = impl_->clock();
-    if (impl_->lines.size() == impl_->capacity) {
-      impl_->lines.pop_front();
+    if (impl_->events.size() == impl_->capacity) {
+      impl_->events.pop_front();
       ++impl_->first_seq;
     }
-    impl_->lines.push_back(stored(event));
+    impl_->events.emplace_back(event);
     ++impl_->next_seq;
     impl_->kinds.touch(admitted_as).newest_seq = event.seq;
     listener = impl_->listener;
@@ -109,17 +136,21 @@ Event EventRing::publish(const EventKind& admitted_as, Event event) {
   return event;
 }
 
+std::optional<Kept> EventRing::Impl::first_from(std::uint64_t& seq) const {
+  const std::lock_guard lock(mutex);
+  seq = std::max(seq, first_seq);
+  if (seq >= next_seq) return std::nullopt;
+  return events[seq - first_seq];
+}
+
 std::pair<std::string, std::uint64_t> EventRing::lines_from(std::uint64_t seq,
                                                             std::size_t limit) const {
-  const std::lock_guard lock(impl_->mutex);
   std::string text;
-  seq = std::max(seq, impl_->first_seq);
-  for (; seq < impl_->next_seq; ++seq) {
-    const StoredLine& line = impl_->lines[seq - impl_->first_seq];
-    const std::string tail = std::to_string(line.repeated) + "}\n";
-    if (!text.empty() && text.size() + line.head.size() + tail.size() > limit) break;
-    text += line.head;
-    text += tail;
+  // The lines are made without the lock: requests wait for it.
+  for (auto next = seq; const auto kept = impl_->first_from(next); seq = ++next) {
+    const auto line = kept->line();
+    if (!text.empty() && text.size() + line.size() > limit) break;
+    text += line;
   }
   return {std::move(text), seq};
 }

@@ -147,6 +147,12 @@ CallView page_access(const Fragment& fragment) {
   return view;
 }
 
+/// The page cache asks for whole pages and nothing else. (What it writes is marked, and not asked
+/// about.)
+bool may_be_page_access(const Fragment& fragment) {
+  return is_aligned(fragment.offset | fragment.length, kPageSize);
+}
+
 bool is_page_aligned(const Call& call) {
   return is_aligned(call.offset | call.length, kPageSize) &&
          std::all_of(call.segments.begin(), call.segments.end(), [](const Segment& segment) {
@@ -164,15 +170,16 @@ struct Placement {
 ///
 /// A thread that reads or writes some other file may touch a mapping of this one with its buffer,
 /// and the page cache then asks for pages in that thread's name. The inode of the descriptor tells
-/// the two apart. It costs as much again as all the rest, so a call that is whole pages throughout,
-/// to which no rule objects, is believed without.
+/// the two apart. It costs as much again as all the rest, so two are believed without: a call that
+/// is whole pages throughout, to which no rule objects, and one whose request is none of the page
+/// cache's.
 CallView settle(Call call, Placement placement, const Fragment& fragment,
                 const CallerState& caller) {
   const bool whole = call.length == fragment.length;
   if (placement.at_position && whole) call.offset = fragment.offset;
   const bool placed =
       !placement.at_end && (whole || !placement.at_position) && call.offset == fragment.offset;
-  if (!placed || !is_page_aligned(call)) {
+  if (!placed || (may_be_page_access(fragment) && !is_page_aligned(call))) {
     const auto file = caller.descriptor(call.fd);
     if (file && file->inode && *file->inode != fragment.file.inode) return page_access(fragment);
     const bool append = placement.at_end || (file && (file->flags & O_APPEND) != 0);

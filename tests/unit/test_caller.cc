@@ -73,11 +73,11 @@ TEST(ObserveCall, VectorInAnotherThread) {
 TEST(ObserveCall, DescriptorOfAnotherFileIsPageAccess) {
   Pipe pipe;
   const Pipe other;
-  std::array<char, 100> buffer{};
-  const CallingThread caller([&] { (void)!read(pipe.reader(), buffer.data() + 3, 90); },
+  std::array<char, 8192> buffer{};
+  const CallingThread caller([&] { (void)!read(pipe.reader(), buffer.data() + 3, 4096); },
                              [&] { pipe.close_writer(); });
   caller.wait_for(std::to_string(SYS_read) + " ");
-  EXPECT_EQ(observe_call(read_by(caller.tid(), other, 0, 90)).kind, Kind::page_access);
+  EXPECT_EQ(observe_call(read_by(caller.tid(), other, 0, 4096)).kind, Kind::page_access);
 }
 
 TEST(ObserveCall, ThreadThatComputesWasRunning) {

@@ -68,6 +68,14 @@ TEST(EventRing, LineIsTheEventsJson) {
   EXPECT_EQ(ring.lines_from(1, 100'000).first, to_json(stored) + "\n");
 }
 
+TEST(EventRing, LineIsTheSameHoweverLongTheVector) {
+  EventRing ring(4);
+  Event event = sample_event();
+  event.view.call.segments.assign(1000, {0x1000, 512});
+  const Event stored = ring.publish(event);
+  EXPECT_EQ(ring.lines_from(1, 100'000).first, to_json(stored) + "\n");
+}
+
 TEST(EventRing, KeepsTheNewest) {
   EventRing ring(3);
   for (int i = 0; i < 10; ++i) ring.publish(sample_event());
@@ -114,6 +122,16 @@ TEST(EventRing, MergesBeyondTheRateIntoTheNewest) {
   EXPECT_TRUE(report(ring, event));
   EXPECT_EQ(all_events(ring).back()["repeated"], 1);
   EXPECT_EQ(all_events(ring)[99]["repeated"], 26);
+}
+
+TEST(EventRing, MergesIntoALongVectorToo) {
+  FakeClock clock;
+  EventRing ring(1024, clock.reader());
+  Event event = sample_event();
+  event.view.call.segments.assign(1000, {0x1000, 512});
+  while (report(ring, event)) {
+  }
+  EXPECT_EQ(all_events(ring).back()["repeated"], 2);
 }
 
 TEST(EventRing, EveryFieldOfTheKindTellsKindsApart) {

@@ -80,6 +80,18 @@ TEST_P(CallWithBuffer, WholeAndAlignedIsSeenWithoutALookAtTheDescriptor) {
   EXPECT_EQ(caller_.looks_at_descriptors, 0);
 }
 
+/// The page cache asks for whole pages, so nobody else can be behind such a request.
+TEST_P(CallWithBuffer, WholeAndNoPagesIsSeenWithoutALookAtTheDescriptor) {
+  for (const Segment& segment : {Segment{kPage + 16, 1000}, Segment{kPage, 512}}) {
+    const auto view = view_of_syscall(
+        line({segment}, 4608), fragment_of(GetParam().direction, 4608, segment.length), caller_);
+    ASSERT_EQ(view.kind, Kind::seen) << view.unseen;
+    EXPECT_EQ(view.call.offset, 4608U);
+    EXPECT_EQ(view.call.length, segment.length);
+  }
+  EXPECT_EQ(caller_.looks_at_descriptors, 0);
+}
+
 TEST_P(CallWithBuffer, LaterFragmentIsToldAsTheWholeCall) {
   caller_.descriptors[3] = descriptor_at(4096);
   const std::vector<Segment> segments = {{kPage + 512, 1 << 20U}};
@@ -118,9 +130,10 @@ TEST_P(CallWithBuffer, RequestTheOtherWayTouchesAMapping) {
 
 TEST_P(CallWithBuffer, KernelThatNamesNoInodeIsBelieved) {
   caller_.descriptors[3] = {100, O_RDWR, std::nullopt};
-  const auto view = view_of_syscall(line({{kPage + 16, 1024}}, 100),
-                                    fragment_of(GetParam().direction, 100, 1024), caller_);
+  const auto view = view_of_syscall(line({{kPage + 16, 4096}}, 4096),
+                                    fragment_of(GetParam().direction, 4096, 4096), caller_);
   EXPECT_EQ(view.kind, Kind::seen);
+  EXPECT_EQ(caller_.looks_at_descriptors, 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(
