@@ -25,12 +25,9 @@ Task<Result<File::ReadData>> BufferedFile::read(IoRequest request) {
 Task<Result<std::size_t>> BufferedFile::write(IoRequest request, std::span<const std::byte> data) {
   auto account = account_of(request, Direction::write);
   request.durability = durability_of(request.durability);
-  // Calls on one file are whole against each other, as on the backing; those that do not touch need
-  // not wait.
-  const Range range{request.offset, request.offset + request.length};
-  RangeLock::Hold hold(shared_->lock, request.append ? RangeLock::kWholeFile : range, true);
-  co_await hold;
-  // The kernel's idea of an append's offset may be stale: the end of file is found with the write.
+  // One call on the backing, which keeps it whole against others as that filesystem does: nothing
+  // is locked here. The kernel's idea of an append's offset may be stale: the end of file is found
+  // with the write.
   const auto written = write_fully(fd(), data, request.offset, 1, request.durability,
                                    request.append ? Place::at_end : Place::at_offset);
   if (!written) co_return written.error();

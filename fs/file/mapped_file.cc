@@ -17,9 +17,8 @@ std::shared_ptr<const Mapping> MappedFile::mapping(std::uint64_t size, const Req
   int error = 0;
   auto found = shared_->mapped.mapping(mapper_, shared_->anchor.get(), size, &error);
   if (error != 0) {
-    services_.observer.fallback(
-        is_mapping_limit(error) ? Fallback::mapping_limit : Fallback::unmappable,
-        fragment_of({.requester = requester}, Direction::read), {});
+    services_.observer.fallback(fallback_for(error),
+                                fragment_of({.requester = requester}, Direction::read), {});
   }
   return found;
 }

@@ -12,16 +12,37 @@
 
 namespace alignfs {
 
-bool is_mapping_limit(int error) { return error == ENFILE || error == ENOMEM || error == EAGAIN; }
+namespace {
+
+/// A description of its own to map: the mapping keeps it, and a writer's would hold off execve(2)
+/// and leases after the writer has gone. mmap(2) counts as an access, but whoever reads has moved
+/// the access time already, unless he asked for it to stay.
+UniqueFd open_to_map(int anchor) {
+  const ProcPath path(anchor);
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOATIME | O_CLOEXEC));
+  // For the owner alone, and who is not cannot have asked for it either.
+  if (!fd && errno == EPERM) fd.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return fd;
+}
+
+}  // namespace
+
+Fallback fallback_for(int mapping_error) {
+  switch (mapping_error) {
+    case ENODEV: return Fallback::unmappable;
+    case ENFILE:
+    case ENOMEM:
+    case EAGAIN: return Fallback::mapping_limit;
+    default: return Fallback::mapping_failed;
+  }
+}
 
 Result<std::shared_ptr<const Mapping>> MappedInode::map_anew(Mapper& mapper, int anchor,
                                                              std::uint64_t size) const {
   // To grow by little is not worth the pages that have to be touched anew.
   const auto least = mapping_ ? 2 * mapping_->length() : 0;
   if (!mapper.has_room(std::min(least, size))) return Error{ENFILE, "map a file: no room"};
-  // A description of its own: the mapping keeps it, and a writer's would hold off execve(2) and
-  // leases after the writer has gone.
-  const UniqueFd fd(::open(ProcPath(anchor).c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd fd = open_to_map(anchor);
   if (!fd) return last_error("open a file to map it");
   if (!is_local_disk_filesystem(fd.get())) return Error{ENODEV, "map a file of this filesystem"};
   return mapper.map(fd.get(), size, least);
@@ -34,7 +55,7 @@ std::shared_ptr<const Mapping> MappedInode::mapping(Mapper& mapper, int anchor, 
     const std::lock_guard guard(mutex_);
     *new_error = 0;
     const bool enough = mapping_ && mapping_->length() >= size;
-    if (enough || (error_ != 0 && !is_mapping_limit(error_))) return mapping_;
+    if (enough || error_ == ENODEV) return mapping_;
     auto result = map_anew(mapper, anchor, size);
     const int before = error_.exchange(result.code());
     if (!result) {

@@ -76,12 +76,13 @@ Result<std::string> mapped_mode_text(Filesystem& filesystem, const Inode& inode)
   if (!path) return path.error();
   const auto open = filesystem.inodes->find_open(inode);
   const int error = open ? open->mapped.error() : 0;
-  if (is_mapping_limit(error)) {
-    return std::string("mapped, in part: as much is mapped as may be at one time");
+  if (error == ENODEV || !is_local_disk_filesystem(path->get())) {
+    return std::string("buffered: files like this one are not mapped");
   }
-  return std::string(error == 0 && is_local_disk_filesystem(path->get())
-                         ? "mapped"
-                         : "buffered: files like this one are not mapped");
+  if (error == 0) return std::string("mapped");
+  return std::string(fallback_for(error) == Fallback::mapping_limit
+                         ? "mapped, in part: as much is mapped as may be at one time"
+                         : "mapped, in part: the file could not be mapped for now");
 }
 
 Result<std::string> mode_text(Filesystem& filesystem, const Inode& inode) {

@@ -143,10 +143,11 @@ bool Session::negotiate() {
 }
 
 std::string Session::start(const std::string& mountpoint) {
-  // The write that follows the kernel's closing of /dev/fuse must not end the process.
+  // Neither the write that follows the kernel's closing of /dev/fuse may end the process, nor one
+  // that a limit inherited from a shell (ulimit -f) forbids: that is the program's EFBIG.
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
-  ::sigaction(SIGPIPE, &ignore, nullptr);
+  for (const int signal : {SIGPIPE, SIGXFSZ}) ::sigaction(signal, &ignore, nullptr);
   gone_.reset(::eventfd(0, EFD_CLOEXEC));
   sigset_t ending;
   sigemptyset(&ending);

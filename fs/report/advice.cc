@@ -165,13 +165,16 @@ const char* reason_for(Fallback cause) {
     case Fallback::unmappable: return "files like this one are not mapped: they are read by pread";
     case Fallback::mapping_limit:
       return "as much is mapped as may be at one time: the rest is read by pread";
+    case Fallback::mapping_failed:
+      return "the file could not be mapped for now: it is read by pread until it can be";
     case Fallback::no_passthrough: break;
   }
   return "the kernel does not serve this file itself: its requests go through the daemon";
 }
 
 bool is_found_at_open(Fallback cause) {
-  return cause != Fallback::unmappable && cause != Fallback::mapping_limit;
+  return cause != Fallback::unmappable && cause != Fallback::mapping_limit &&
+         cause != Fallback::mapping_failed;
 }
 
 std::string advice_for(const Event& event) {
@@ -181,6 +184,9 @@ std::string advice_for(const Event& event) {
       case Fallback::refused: return "mount with -o require_direct to refuse such a backing";
       case Fallback::unmappable: return "-o mode=buffered reads all files in that way";
       case Fallback::mapping_limit: return "files are mapped again when others have been closed";
+      case Fallback::mapping_failed:
+        return "each read tries again; descriptors (ulimit -n) or the right to read it may be "
+               "missing";
       case Fallback::no_passthrough: break;
     }
     return "passthrough needs root, Linux 6.9, and a backing that is not stacked on another";

@@ -1,6 +1,7 @@
 // Files in numbers, and files that grow: what the daemon keeps for them is bounded.
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -9,7 +10,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <random>
 #include <set>
@@ -34,16 +34,6 @@ std::size_t descriptors_of(pid_t pid) {
     ++count;
   }
   return count;
-}
-
-/// True once `condition` holds; false if it does not for a long time.
-bool eventually(const std::function<bool()>& condition) {
-  const auto end = steady_clock::now() + kPatience;
-  while (!condition()) {
-    if (steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return true;
 }
 
 /// As many descriptors as there are to be had, up to `wanted`, for this process and those it
@@ -132,6 +122,36 @@ TEST_P(OpenFiles, TenThousandAreOpenAtOnce) {
   char byte = 0;
   EXPECT_EQ(pread(again.get(), &byte, 1, 0), 1);
   EXPECT_EQ(Stats(mount.path()).gauge("alignfs_mappings"), 1);
+}
+
+class FileSizeLimit : public ModeTest, protected BackingAndMount {};
+
+// With passthrough the kernel writes in the program's name, under the program's limit.
+INSTANTIATE_TEST_SUITE_P(Modes, FileSizeLimit,
+                         ::testing::Values(kBounce, kSplit, kReject, kMapped, kBuffered),
+                         mode_name);
+
+/// A daemon that was started under `ulimit -f`.
+TEST_P(FileSizeLimit, OfTheDaemonIsTheProgramsErrorAndNobodysEnd) {
+  constexpr off_t kLimit = 1 << 20;
+  backing_ = std::make_unique<Backing>(LoopDisk::Shape{});
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit low{kLimit, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+  mount_ = std::make_unique<Mount>(backing_->path(), GetParam().options);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+
+  const Fd fd = open_file(mounted("file"), O_RDWR | O_CREAT);
+  AlignedBuffer buffer(8192);
+  buffer.fill(pattern(8192, 1));
+  const auto error_of = [](ssize_t result) { return result < 0 ? errno : 0; };
+  EXPECT_EQ(error_of(pwrite(fd.get(), buffer.data(), 8192, 2 * kLimit)), EFBIG);
+  EXPECT_EQ(error_of(ftruncate(fd.get(), 2 * kLimit)), EFBIG);
+  EXPECT_EQ(error_of(fallocate(fd.get(), 0, 0, 2 * kLimit)), EFBIG);
+  EXPECT_EQ(pwrite(fd.get(), buffer.data(), 8192, kLimit - 8192), 8192);
+  EXPECT_EQ(kill(mount_->pid(), 0), 0) << "the daemon is gone";
+  EXPECT_EQ(size_of(backing("file")), kLimit);
 }
 
 class Growth : public MountTest, public ::testing::WithParamInterface<Mode> {};

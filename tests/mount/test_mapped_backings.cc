@@ -141,7 +141,7 @@ TEST_F(MappedBackings, ABadSectorIsAnErrorForThatReadAlone) {
   }
   const TroubleFs trouble(store.path(), "bad_pages=" + bad);
   const ImageDisk disk(trouble / "image");
-  // Pages around a missing one are read with it; the whole file would be bad else.
+  // Nothing around the page is read with it.
   const Mount mount(disk.path(), kMapped.with("map_advice=random"));
   {
     const Fd fd = open_file(mount / "file", O_RDWR);

@@ -5,6 +5,7 @@
 #include "alignfs/io/filesystem_kind.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -107,7 +108,7 @@ TEST_F(MappedInodeTest, AtTheLimitItIsTriedAgain) {
   EXPECT_EQ(error_, ENFILE);
   EXPECT_EQ(mapping(10), nullptr);
   EXPECT_EQ(error_, 0) << "told once";
-  EXPECT_TRUE(is_mapping_limit(inode_.error()));
+  EXPECT_EQ(fallback_for(inode_.error()), Fallback::mapping_limit);
   // A file that is mapped keeps what it has, which serves the beginning of what was asked for.
   resize(5 * kMiB);
   const auto kept = others[0]->mapping(mapper_, anchor_.get(), 5 * kMiB, &error_);
@@ -117,6 +118,24 @@ TEST_F(MappedInodeTest, AtTheLimitItIsTriedAgain) {
   others[1].reset();
   EXPECT_NE(mapping(10), nullptr) << "another file has been closed";
   EXPECT_EQ(error_, 0);
+  EXPECT_EQ(inode_.error(), 0);
+}
+
+TEST_F(MappedInodeTest, AFileThatCouldNotBeOpenedIsTriedAgain) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto without = mapping(10);
+  const int error = error_;
+  const auto again = mapping(10);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(without, nullptr);
+  EXPECT_EQ(error, EMFILE);
+  EXPECT_EQ(fallback_for(inode_.error()), Fallback::mapping_failed);
+  EXPECT_EQ(again, nullptr);
+  EXPECT_EQ(error_, 0) << "told once";
+  EXPECT_NE(mapping(10), nullptr) << "there are descriptors again";
   EXPECT_EQ(inode_.error(), 0);
 }
 

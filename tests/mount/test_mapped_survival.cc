@@ -141,7 +141,7 @@ TEST_P(Vandalised, EightThreadsReadAndWriteOn) {
     return "";
   });
   // What this is about is the mapping; the others show that no more is asked than a file gives.
-  crew.work_for(milliseconds(GetParam().mode.is_mapped() ? 1700 : 300));
+  crew.work_for(GetParam().mode.is_mapped() ? milliseconds(10'000) : milliseconds(300));
   EXPECT_EQ(crew.finish(), "");
 
   EXPECT_EQ(kill(mount_->pid(), 0), 0) << "the daemon is gone";

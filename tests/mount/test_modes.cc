@@ -110,6 +110,22 @@ TEST_P(Modes, TimesMoveWithEveryWrite) {
   }
 }
 
+/// Backup programs read so, and look at the access time of others afterwards.
+TEST_P(Modes, ReadsByNoatimeLeaveTheAccessTime) {
+  constexpr timespec kLongAgo[] = {{1'000'000'000, 0}, {1'000'000'000, 0}};
+  const AlignedBuffer buffer(4096);
+  const auto access_time_after_reading = [&](int flags) {
+    EXPECT_EQ(utimensat(AT_FDCWD, (*backing_ / "file").c_str(), kLongAgo, 0), 0);
+    const Fd fd = open_file(file(), O_RDONLY | flags);
+    EXPECT_EQ(pread(fd.get(), buffer.data(), 4096, 0), 4096);
+    struct stat status {};
+    EXPECT_EQ(stat((*backing_ / "file").c_str(), &status), 0);
+    return status.st_atim.tv_sec;
+  };
+  EXPECT_EQ(access_time_after_reading(O_NOATIME), kLongAgo[0].tv_sec);
+  EXPECT_GT(access_time_after_reading(0), kLongAgo[0].tv_sec);
+}
+
 TEST_P(Modes, TimesThatWereSetMoveWithTheNextWrite) {
   AlignedBuffer buffer(4096);
   const Fd fd = open_file(file(), O_RDWR);

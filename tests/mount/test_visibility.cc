@@ -14,19 +14,22 @@
 #include <thread>
 
 #include "mount/support/fixture.h"
+#include "mount/support/modes.h"
 
 namespace alignfs::test {
 namespace {
 
-class Visibility : public MountTest, protected BackingAndMount {
+class Visibility : public ModeTest, protected BackingAndMount {
  protected:
   void SetUp() override {
     MountTest::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
     backing_ = std::make_unique<Backing>(LoopDisk::Shape{});
-    mount_ = std::make_unique<Mount>(backing_->path(), "allow_other");
+    mount_ = std::make_unique<Mount>(backing_->path(), GetParam().with("allow_other"));
   }
 };
+
+INSTANTIATE_TEST_SUITE_P(Every, Visibility, ::testing::ValuesIn(kEveryMode), mode_name);
 
 struct stat status_of(const std::string& path) {
   struct stat status {};
@@ -39,15 +42,10 @@ struct stat status_of(const std::string& path) {
 /// True once `condition` holds; false if it does not within the second for which the kernel may
 /// trust what it knows, with a margin for a slow machine.
 bool soon(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return true;
+  return eventually(condition, std::chrono::seconds(5));
 }
 
-TEST_F(Visibility, InodeNumbersAreTheBackings) {
+TEST_P(Visibility, InodeNumbersAreTheBackings) {
   write_file(backing("file"), "x");
   ASSERT_EQ(mkdir(backing("dir").c_str(), 0755), 0);
   ASSERT_EQ(symlink("file", backing("link").c_str()), 0);
@@ -59,7 +57,7 @@ TEST_F(Visibility, InodeNumbersAreTheBackings) {
   EXPECT_EQ(status_of(mounted("new")).st_ino, status_of(backing("new")).st_ino);
 }
 
-TEST_F(Visibility, HardLinksAreOneInode) {
+TEST_P(Visibility, HardLinksAreOneInode) {
   write_file(mounted("one"), "first");
   ASSERT_EQ(link(mounted("one").c_str(), mounted("two").c_str()), 0);
   ASSERT_EQ(link(backing("one").c_str(), backing("three").c_str()), 0);
@@ -75,7 +73,7 @@ TEST_F(Visibility, HardLinksAreOneInode) {
   EXPECT_EQ(flock(three.get(), LOCK_EX | LOCK_NB), -1);
 }
 
-TEST_F(Visibility, ChangesFromOutsideAreSeen) {
+TEST_P(Visibility, ChangesFromOutsideAreSeen) {
   write_file(backing("file"), "before");
   EXPECT_EQ(read_file(mounted("file")), "before");
   EXPECT_EQ(status_of(mounted("file")).st_size, 6);
@@ -86,7 +84,7 @@ TEST_F(Visibility, ChangesFromOutsideAreSeen) {
   EXPECT_TRUE(soon([&] { return (status_of(mounted("file")).st_mode & 07777) == 0604; }));
 }
 
-TEST_F(Visibility, NamesMadeAndRemovedOutsideAreSeen) {
+TEST_P(Visibility, NamesMadeAndRemovedOutsideAreSeen) {
   EXPECT_NE(access(mounted("new").c_str(), F_OK), 0);
   write_file(backing("new"), "x");
   EXPECT_TRUE(soon([&] { return access(mounted("new").c_str(), F_OK) == 0; }));
@@ -97,7 +95,7 @@ TEST_F(Visibility, NamesMadeAndRemovedOutsideAreSeen) {
   EXPECT_TRUE(soon([&] { return access(mounted("renamed").c_str(), F_OK) != 0; }));
 }
 
-TEST_F(Visibility, FileReplacedOutsideIsTheNewOne) {
+TEST_P(Visibility, FileReplacedOutsideIsTheNewOne) {
   write_file(backing("file"), "old");
   const Fd old = open_file(mounted("file"), O_RDONLY);
   write_file(backing("other"), "new content");
@@ -108,7 +106,7 @@ TEST_F(Visibility, FileReplacedOutsideIsTheNewOne) {
 }
 
 /// A reused inode number is another file.
-TEST_F(Visibility, FileRemadeOutsideUnderTheSameNumberIsTheNewOne) {
+TEST_P(Visibility, FileRemadeOutsideUnderTheSameNumberIsTheNewOne) {
   for (int i = 0; i < 20; ++i) {
     const std::string name = "file" + std::to_string(i);
     const std::string content = "content " + std::to_string(i);
@@ -135,7 +133,7 @@ class Directory {
   DIR* stream_;
 };
 
-TEST_F(Visibility, HundredThousandEntriesWithStablePositions) {
+TEST_P(Visibility, HundredThousandEntriesWithStablePositions) {
   constexpr unsigned kEntries = 100'000;
   ASSERT_EQ(mkdir(backing("many").c_str(), 0755), 0);
   ASSERT_EQ(mkdir(backing("target").c_str(), 0755), 0);
@@ -173,7 +171,7 @@ TEST_F(Visibility, HundredThousandEntriesWithStablePositions) {
   }
 }
 
-TEST_F(Visibility, PositionsSurviveRemovalsAndAnswerOnOtherHandles) {
+TEST_P(Visibility, PositionsSurviveRemovalsAndAnswerOnOtherHandles) {
   ASSERT_EQ(mkdir(backing("dir").c_str(), 0755), 0);
   for (int i = 0; i < 500; ++i) write_file(backing("dir/f" + std::to_string(i)), "");
   std::vector<std::string> order;
@@ -195,7 +193,7 @@ TEST_F(Visibility, PositionsSurviveRemovalsAndAnswerOnOtherHandles) {
   EXPECT_EQ(second.next(), nullptr);
 }
 
-TEST_F(Visibility, ListingCarriesTypesAndNumbers) {
+TEST_P(Visibility, ListingCarriesTypesAndNumbers) {
   write_file(backing("file"), "");
   ASSERT_EQ(mkdir(backing("dir").c_str(), 0755), 0);
   ASSERT_EQ(symlink("x", backing("link").c_str()), 0);
@@ -214,7 +212,7 @@ TEST_F(Visibility, ListingCarriesTypesAndNumbers) {
   }
 }
 
-TEST_F(Visibility, WhatAUserMakesBelongsToThatUser) {
+TEST_P(Visibility, WhatAUserMakesBelongsToThatUser) {
   ASSERT_EQ(chmod(mount_->path().c_str(), 0777), 0);  // so that the kernel knows at once
   ASSERT_EQ(mkdir(backing("group").c_str(), 0770), 0);
   ASSERT_EQ(chown(backing("group").c_str(), 0, 777), 0);
@@ -238,7 +236,7 @@ TEST_F(Visibility, WhatAUserMakesBelongsToThatUser) {
       << "without the supplementary group";
 }
 
-TEST_F(Visibility, SetgidDirectoryGivesItsGroup) {
+TEST_P(Visibility, SetgidDirectoryGivesItsGroup) {
   ASSERT_EQ(mkdir(backing("dir").c_str(), 0777), 0);
   ASSERT_EQ(chown(backing("dir").c_str(), 0, 777), 0);
   ASSERT_EQ(chmod(backing("dir").c_str(), 02777), 0);
@@ -253,7 +251,7 @@ TEST_F(Visibility, SetgidDirectoryGivesItsGroup) {
   EXPECT_EQ(status_of(backing("dir/sub")).st_mode & 07777, 02755u);
 }
 
-TEST_F(Visibility, SetuidBitGoesWhenSomebodyElseWrites) {
+TEST_P(Visibility, SetuidBitGoesWhenSomebodyElseWrites) {
   write_file(backing("program"), pattern(8192, 1));
   ASSERT_EQ(chmod(backing("program").c_str(), 04777), 0);
   EXPECT_EQ(as_user(12345, 12345, {},
@@ -265,7 +263,7 @@ TEST_F(Visibility, SetuidBitGoesWhenSomebodyElseWrites) {
   EXPECT_EQ(status_of(backing("program")).st_mode & 07777, 0777u);
 }
 
-TEST_F(Visibility, BlocksAndSpaceAreTheBackings) {
+TEST_P(Visibility, BlocksAndSpaceAreTheBackings) {
   write_file(mounted("file"), pattern(100'000, 1));
   EXPECT_EQ(status_of(mounted("file")).st_blocks, status_of(backing("file")).st_blocks);
   struct statvfs ours {
@@ -276,7 +274,7 @@ TEST_F(Visibility, BlocksAndSpaceAreTheBackings) {
   EXPECT_EQ(ours.f_files, theirs.f_files);
 }
 
-TEST_F(Visibility, LinksOutOfTheSourceLeadNowhereElse) {
+TEST_P(Visibility, LinksOutOfTheSourceLeadNowhereElse) {
   TempDir outside;
   write_file(outside / "secret", "secret");
   ASSERT_EQ(symlink((outside / "secret").c_str(), backing("link").c_str()), 0);

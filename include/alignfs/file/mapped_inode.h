@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 
+#include "alignfs/file/observer.h"
 #include "alignfs/io/mapping.h"
 
 namespace alignfs {
@@ -14,8 +15,8 @@ class MappedInode {
  public:
   /// The mapping of the file that the descriptor `anchor` (O_PATH will do) stands for, made or made
   /// anew where the present one ends before `size`. Null or the present one if no better can be
-  /// had: for now where is_mapping_limit(error()), else for good. `*new_error` is the reason the
-  /// first time it is met, else 0.
+  /// had: for good where error() is ENODEV, else for now. `*new_error` is the reason the first time
+  /// it is met, else 0.
   std::shared_ptr<const Mapping> mapping(Mapper& mapper, int anchor, std::uint64_t size,
                                          int* new_error);
   /// Why the file is not mapped as far as it was wanted, as errno; 0 if it is or nobody wanted it.
@@ -35,7 +36,7 @@ class MappedInode {
   std::atomic<std::int64_t> accessed_{0};
 };
 
-/// True if `error` of a mapping is want of room, which passes.
-bool is_mapping_limit(int error);
+/// What MappedInode::error() comes to for who reads the file.
+Fallback fallback_for(int mapping_error);
 
 }  // namespace alignfs

@@ -47,6 +47,7 @@ enum class Fallback : std::uint8_t {
   refused,         ///< direct: O_DIRECT is refused
   unmappable,      ///< mapped: the file cannot be mapped, or a map would not show what reads do
   mapping_limit,   ///< mapped: as much is mapped as the mount may
+  mapping_failed,  ///< mapped: the file could not be opened or mapped for now
   no_passthrough,  ///< passthrough: the kernel does not serve the file itself
 };
 

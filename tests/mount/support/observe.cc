@@ -6,8 +6,18 @@
 #include <cerrno>
 #include <sstream>
 #include <system_error>
+#include <thread>
 
 namespace alignfs::test {
+
+bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
 
 Events::Events(const std::string& mountpoint)
     : fd_(open_file(mountpoint + "/.alignfs/events", O_RDONLY | O_NONBLOCK)) {}

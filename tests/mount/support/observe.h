@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mount/support/fd.h"
+#include "mount/support/mount.h"
 
 namespace alignfs::test {
 
@@ -53,6 +54,10 @@ class Stats {
  private:
   std::map<std::string, double> samples_;  ///< by name with labels, as printed
 };
+
+/// True once `condition` holds; false if it does not within `limit`.
+bool eventually(const std::function<bool()>& condition,
+                std::chrono::milliseconds limit = kPatience);
 
 /// getxattr() as a string; nullopt with errno set where it fails.
 std::optional<std::string> get_xattr(const std::string& path, const std::string& name);
