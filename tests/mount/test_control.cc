@@ -15,19 +15,18 @@
 #include <thread>
 
 #include "mount/support/fixture.h"
+#include "mount/support/modes.h"
 
 namespace alignfs::test {
 namespace {
 
-class ControlTest : public MountTest {
+/// A file on a backing, and the mounts over it.
+class FileAndMount : protected BackingAndMount {
  protected:
-  void SetUp() override {
-    MountTest::SetUp();
-    if (IsSkipped() || HasFatalFailure()) return;
+  void make_file() {
     backing_ = std::make_unique<Backing>(LoopDisk::Shape{});
     write_file(*backing_ / "file", pattern(16384, 1));
     ASSERT_EQ(chmod((*backing_ / "file").c_str(), 0666), 0);
-    mount("allow_other,unaligned=reject");
   }
   void mount(const std::string& options) {
     mount_.reset();
@@ -35,10 +34,30 @@ class ControlTest : public MountTest {
   }
   std::string control(const std::string& name) const { return *mount_ / (".alignfs/" + name); }
   std::string file() const { return *mount_ / "file"; }
-
-  std::unique_ptr<Backing> backing_;
-  std::unique_ptr<Mount> mount_;
 };
+
+/// On a mount that refuses what is not aligned.
+class ControlTest : public MountTest, protected FileAndMount {
+ protected:
+  void SetUp() override {
+    MountTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    make_file();
+    mount("allow_other,unaligned=reject");
+  }
+};
+
+class ControlOfEveryMode : public ModeTest, protected FileAndMount {
+ protected:
+  void SetUp() override {
+    ModeTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    make_file();
+    mount(GetParam().with("allow_other"));
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Modes, ControlOfEveryMode, ::testing::ValuesIn(kEveryMode), mode_name);
 
 /// 0 or the errno of a write of `length` bytes at offset 1.
 int write_misaligned(const std::string& path, std::size_t length = 100) {
@@ -57,13 +76,13 @@ std::vector<std::string> names_in(const std::string& path) {
   return names;
 }
 
-TEST_F(ControlTest, DirectoryIsHiddenButThere) {
+TEST_P(ControlOfEveryMode, DirectoryIsHiddenButThere) {
   EXPECT_EQ(names_in(mount_->path()), (std::vector<std::string>{".", "..", "file"}));
   EXPECT_EQ(names_in(*mount_ / ".alignfs"),
             (std::vector<std::string>{".", "..", "activity", "events", "options", "stats"}));
 }
 
-TEST_F(ControlTest, ModesAndOwner) {
+TEST_P(ControlOfEveryMode, ModesAndOwner) {
   struct stat status {};
   ASSERT_EQ(stat((*mount_ / ".alignfs").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode, S_IFDIR | 0500u);
@@ -75,7 +94,7 @@ TEST_F(ControlTest, ModesAndOwner) {
   }
 }
 
-TEST_F(ControlTest, OthersAreKeptOut) {
+TEST_P(ControlOfEveryMode, OthersAreKeptOut) {
   EXPECT_EQ(as_user(12345, 12345, {},
                     [&] {
                       for (const char* name : {"events", "stats", "options"}) {
@@ -88,7 +107,7 @@ TEST_F(ControlTest, OthersAreKeptOut) {
             0);
 }
 
-TEST_F(ControlTest, NothingInItCanBeChanged) {
+TEST_P(ControlOfEveryMode, NothingInItCanBeChanged) {
   EXPECT_LT(open(control("new").c_str(), O_CREAT | O_WRONLY, 0600), 0);
   EXPECT_NE(mkdir(control("dir").c_str(), 0700), 0);
   EXPECT_NE(unlink(control("stats").c_str()), 0);
@@ -374,13 +393,17 @@ TEST_F(ControlTest, FallbackIsNeverSilent) {
   EXPECT_NE(refused.err.find("require_direct"), std::string::npos) << refused.err;
 }
 
-TEST_F(ControlTest, StatsCountTheTimeOfEveryRequest) {
-  mount("unaligned=bounce");
-  const std::string content = read_file(file());
+TEST_P(ControlOfEveryMode, StatsCountTheTimeOfEveryRequest) {
+  {
+    const Fd fd = open_file(file(), O_RDONLY);
+    const AlignedBuffer buffer(4096);
+    ASSERT_EQ(pread(fd.get(), buffer.data(), 4096, 0), 4096);
+  }
   struct stat status {};
   ASSERT_EQ(stat(file().c_str(), &status), 0);
   const Stats stats(mount_->path());
   for (const char* operation : {"read", "open", "lookup", "getattr", "release"}) {
+    if (GetParam().passthrough && std::string_view(operation) == "read") continue;
     const double requests = stats.sum("alignfs_requests_total", operation);
     EXPECT_GT(requests, 0) << operation;
     EXPECT_EQ(stats.sum("alignfs_request_seconds_count", operation), requests) << operation;
