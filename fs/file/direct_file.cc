@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "alignfs/io/page_cache.h"
 #include "alignfs/io/probe.h"
 
 namespace alignfs {
@@ -24,7 +25,7 @@ Result<std::unique_ptr<File>> DirectFile::open(const FileServices& services, con
       new DirectFile(services, mode, inode, std::move(shared), std::move(fd)));
   file->geometry_ = make_geometry(*backing, mode.alignment);
   if (backing->verdict == Verdict::native) file->memory_boundary_ = backing->memory;
-  file->reopen_flags_ = ::fcntl(file->fd(), F_GETFL) & (O_ACCMODE | O_APPEND);
+  file->reopen_flags_ = ::fcntl(file->fd(), F_GETFL) & (O_ACCMODE | O_APPEND | O_NOATIME);
   if (backing->verdict != Verdict::native) {
     services.observer.fallback(
         backing->verdict == Verdict::refused ? Fallback::refused : Fallback::unproven,
@@ -85,9 +86,13 @@ Task<Result<File::ReadData>> DirectFile::read(IoRequest request) {
   }
   int source = fd();
   std::uint32_t block = geometry_.read_block;
-  if (plan.window.end > kMaxOffset) {
-    // The last block a file can have ends past the last offset the kernel reads up to.
-    plan = {{request.offset, request.offset + request.length}, 0, request.length};
+  // The last block a file can have ends past the last offset the kernel reads up to.
+  const bool beyond = plan.window.end > kMaxOffset;
+  const bool adapted = plan.widened() && !beyond;
+  // The disk does not have such bytes yet: a direct read would write them out first.
+  const bool unwritten = adapted && !mode_.require_direct && awaits_writeback(fd(), plan.window);
+  if (beyond || (unwritten && sibling() >= 0)) {
+    plan = {{request.offset, request.offset + plan.length}, 0, plan.length};
     if (sibling() >= 0) source = sibling();
     block = 1;
   }
@@ -101,8 +106,8 @@ Task<Result<File::ReadData>> DirectFile::read(IoRequest request) {
   account.traffic.bytes = data.bytes.size();
   account.traffic.backing_read = *got;
   if (source != fd()) account.traffic.page_cache = *got;
-  close(account, plan.widened() ? Outcome::bounced : Outcome::ok);
-  if (plan.widened() && !request.internal && !mode_.audit) {
+  close(account, adapted ? Outcome::bounced : Outcome::ok);
+  if (adapted && !request.internal && !mode_.audit) {
     services_.observer.adapted(Action::bounced, fragment_of(request, Direction::read),
                                rules_for(geometry_, Direction::read, mode_.vector));
   }
@@ -119,18 +124,22 @@ int DirectFile::sibling() {
   const std::lock_guard guard(sibling_mutex_);
   if (!sibling_ && !sibling_forbidden_) {
     sibling_.reset(::open(ProcPath(fd()).c_str(), reopen_flags_ | O_CLOEXEC));
-    sibling_forbidden_ = !sibling_;
+    sibling_forbidden_ = !sibling_ && (errno == EACCES || errno == EPERM);
   }
+  return sibling_.get();
+}
+
+int DirectFile::sibling_if_open() {
+  const std::lock_guard guard(sibling_mutex_);
   return sibling_.get();
 }
 
 Status DirectFile::sync(bool data_only) {
   auto status = File::sync(data_only);
-  const std::lock_guard guard(sibling_mutex_);
+  const int sibling = sibling_if_open();
   // The sibling's own error report must be taken even where the first one failed, or the next fsync
   // would tell of the same error again.
-  if (sibling_ && (data_only ? ::fdatasync(sibling_.get()) : ::fsync(sibling_.get())) != 0 &&
-      status) {
+  if (sibling >= 0 && (data_only ? ::fdatasync(sibling) : ::fsync(sibling)) != 0 && status) {
     status = last_error("sync the backing file");
   }
   return status;
@@ -138,9 +147,9 @@ Status DirectFile::sync(bool data_only) {
 
 Status DirectFile::flush() {
   auto status = File::flush();
-  const std::lock_guard guard(sibling_mutex_);
-  if (!sibling_) return status;
-  UniqueFd copy(::fcntl(sibling_.get(), F_DUPFD_CLOEXEC, 0));
+  const int sibling = sibling_if_open();
+  if (sibling < 0) return status;
+  UniqueFd copy(::fcntl(sibling, F_DUPFD_CLOEXEC, 0));
   if (copy && ::close(copy.release()) != 0 && status) {
     status = last_error("flush the backing file");
   }

@@ -1,10 +1,18 @@
 #include "alignfs/file/mapped_file.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 
 #include "alignfs/io/fault_guard.h"
 
 namespace alignfs {
+
+MappedFile::MappedFile(const FileServices& services, Mapper& mapper, Inode& inode,
+                       std::shared_ptr<OpenInode> shared, UniqueFd backing)
+    : BufferedFile(services, inode, std::move(shared), std::move(backing)),
+      mapper_(mapper),
+      counts_as_access_((::fcntl(fd(), F_GETFL) & O_NOATIME) == 0) {}
 
 Result<std::unique_ptr<File>> MappedFile::open(const FileServices& services, Mapper& mapper,
                                                Inode& inode, std::shared_ptr<OpenInode> shared,
@@ -37,7 +45,7 @@ Result<BufferedFile::Filled> MappedFile::fill(const IoRequest& request, std::spa
       const auto wanted = std::min<std::uint64_t>(into.size(), reach - request.offset);
       // A mapping moves the access time when it is made alone. One byte read does what a read of
       // all of them would.
-      if (shared_->mapped.access_due()) {
+      if (counts_as_access_ && shared_->mapped.access_due()) {
         std::byte first;
         [[maybe_unused]] const auto got = read_fully(fd(), {&first, 1}, request.offset, 1);
       }

@@ -133,6 +133,7 @@ DirectMode direct_mode(const MountOptions& options) {
   return {.strict = options.is_strict(),
           .audit = options.unaligned == Options::Unaligned::audit,
           .only_odirect = options.enforce == Options::Enforce::odirect,
+          .require_direct = options.require_direct,
           .policy = options.unaligned == Options::Unaligned::split ? UnalignedPolicy::split
                                                                    : UnalignedPolicy::bounce,
           .alignment = options.alignment};

@@ -82,7 +82,7 @@ Result<std::string> mapped_mode_text(Filesystem& filesystem, const Inode& inode)
   if (error == 0) return std::string("mapped");
   return std::string(fallback_for(error) == Fallback::mapping_limit
                          ? "mapped, in part: as much is mapped as may be at one time"
-                         : "mapped, in part: the file could not be mapped for now");
+                         : "mapped, in part or not at all: it could not be mapped for now");
 }
 
 Result<std::string> mode_text(Filesystem& filesystem, const Inode& inode) {

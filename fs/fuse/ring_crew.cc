@@ -57,6 +57,8 @@ class RingCrew::Receiver {
 
  private:
   bool end_calls();
+  class EngineWhileAlone;
+
   int take_requests();
   void dispatch(std::span<std::byte> message);
   void send(std::span<std::byte> message);
@@ -190,6 +192,8 @@ bool RingCrew::Receiver::may_call_here() {
 }
 
 void RingCrew::Receiver::call_here(std::span<std::byte> message) {
+  BlockingEngine blocking;
+  const Engine::Use use(blocking);
   if (occupied_by(message) > kShortCall) polling_.in_company();
   polling_.left_to_others();
 }
@@ -204,17 +208,29 @@ bool RingCrew::Receiver::may_run_here(const Pace& pace, bool same_caller) const 
   return !others_wait || usual_ < kShort;
 }
 
+/// Makes calls and waits for them while nobody else waits; else leaves them to the ring.
+class RingCrew::Receiver::EngineWhileAlone : public BlockingEngine {
+ public:
+  explicit EngineWhileAlone(Receiver& receiver) : receiver_(receiver) {}
+  bool start(BackingCall& call) override {
+    return receiver_.may_call_here() ? BlockingEngine::start(call) : receiver_.engine_.start(call);
+  }
+
+ private:
+  Receiver& receiver_;
+};
+
 void RingCrew::Receiver::run_here(std::span<std::byte> message) {
+  EngineWhileAlone engine(*this);
+  const Engine::Use use(engine);
   usual_ += (occupied_by(message) - usual_) / 8;
   ++in_a_row_;
   polling_.carried_out();
 }
 
-/// Carries it out before the eyes of the watch, waiting for the backing. Returns how long that
+/// Carries it out before the eyes of the watch. Returns how long that
 /// took.
 Clock::duration RingCrew::Receiver::occupied_by(std::span<std::byte> message) {
-  BlockingEngine blocking;
-  const Engine::Use use(blocking);
   const auto begun = Clock::now();
   auto section = ++post_.section;
   if (crew_.watch_sleeps_) crew_.wake_watch();

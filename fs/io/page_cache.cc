@@ -18,13 +18,25 @@ struct Cachestat {  // struct cachestat
   std::uint64_t cached, dirty, writeback, evicted, recently_evicted;
 };
 
+/// Pages of the range; none where the kernel cannot tell.
+Cachestat cachestat(int fd, Range range) {
+  CachestatRange asked{range.begin, range.length()};
+  Cachestat found{};
+  if (::syscall(kCachestat, fd, &asked, &found, 0) != 0) return {};
+  return found;
+}
+
 }  // namespace
 
 bool is_cached(int fd, Range range) {
-  CachestatRange asked{range.begin, range.length()};
-  Cachestat found{};
-  if (::syscall(kCachestat, fd, &asked, &found, 0) != 0) return false;
+  const auto found = cachestat(fd, range);
   return found.cached != 0 || found.dirty != 0 || found.writeback != 0;
+}
+
+bool awaits_writeback(int fd, Range range) {
+  const auto found = cachestat(fd, range);
+  const auto pages = widen(range, kPageSize).length() / kPageSize;
+  return found.cached == pages && found.dirty + found.writeback >= pages;
 }
 
 Result<std::size_t> write_uncached(int fd, std::span<const std::byte> data, std::uint64_t offset,

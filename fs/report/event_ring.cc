@@ -18,7 +18,7 @@ timespec real_time() {
 
 /// Most events are never read, so the line of one is made when somebody reads it: that takes longer
 /// than the request it tells of. One with a long vector is kept as its line, which takes a
-/// hundredth of the memory: what is kept is bounded.
+/// tenth of the memory: what is kept is bounded.
 class Kept {
  public:
   explicit Kept(Event event) {
@@ -44,7 +44,7 @@ class Kept {
   }
 
  private:
-  static constexpr std::size_t kMostSegments = 8;
+  static constexpr std::size_t kMostSegments = 64;
 
   struct Line {
     std::string head;  ///< up to the value of "repeated", which is the last field

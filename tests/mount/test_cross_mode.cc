@@ -116,5 +116,21 @@ TEST_P(RandomOperations, AgreeWithItBesideAnOutsider) {
   EXPECT_EQ(run_on(GetParam().with("attr_timeout=0"), {.outsider = true}), "");
 }
 
+/// The other filesystems whose files are mapped.
+class MappedOn : public MountTest, public ::testing::WithParamInterface<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(Filesystems, MappedOn, ::testing::Values("xfs", "btrfs"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST_P(MappedOn, RandomOperationsAgreeWithAModelOfTheBytes) {
+  const Backing backing(LoopDisk::Shape{.filesystem = GetParam()});
+  const Mount mount(backing.path(), kMapped.options);
+  EXPECT_EQ(run_random_programs(mount.path(), backing.path(), kMapped, {}), "");
+  write_file(backing / "file", "x");
+  const Fd fd = open_file(mount / "file", O_RDONLY);
+  EXPECT_EQ(try_pread(fd, 0, 1), "x");
+  EXPECT_EQ(Stats(mount.path()).gauge("alignfs_mappings"), 1) << "it was to be mapped";
+}
+
 }  // namespace
 }  // namespace alignfs::test

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 
 #include "mount/support/fixture.h"
 
@@ -36,20 +37,30 @@ class DirectCalls : public MountTest, protected BackingAndMount {
   }
 };
 
-/// Bytes of `path` that the page cache holds; cachestat(2) is in no libc yet.
-std::uint64_t cached_bytes(const std::string& path) {
+/// Pages of a file; struct cachestat of linux/mman.h.
+struct PageCache {
+  std::uint64_t cached, dirty, writeback, evicted, recently_evicted;
+};
+
+/// What the page cache holds of `path`; cachestat(2) is in no libc yet.
+PageCache page_cache_of(const std::string& path) {
   struct {
     std::uint64_t offset, length;
   } range{0, 0};
-  struct {
-    std::uint64_t cached, dirty, writeback, evicted, recently_evicted;
-  } result{};
+  PageCache result{};
   constexpr long kCachestat = 451;
   const Fd fd = open_file(path, O_RDONLY);
   if (syscall(kCachestat, fd.get(), &range, &result, 0) != 0) {
     throw std::system_error(errno, std::generic_category(), "cachestat");
   }
-  return result.cached * 4096;
+  return result;
+}
+
+std::uint64_t cached_bytes(const std::string& path) { return page_cache_of(path).cached * 4096; }
+
+std::uint64_t pages_to_be_written(const std::string& path) {
+  const auto pages = page_cache_of(path);
+  return pages.dirty + pages.writeback;
 }
 
 TEST_F(DirectCalls, FragmentsOfABufferOffThePageCauseNoReadModifyWrite) {
@@ -95,6 +106,55 @@ TEST_F(DirectCalls, AReadIsNotCutMoreThanItsBufferAsksFor) {
     }
   }
   EXPECT_TRUE(events.drain().empty()) << "the calls were legal";
+}
+
+/// A direct read would write such pages out before it read them: a disk write for each small file
+/// that a program has made and looks at.
+TEST_F(DirectCalls, AnUnalignedReadOfPagesThatAreYetToBeWrittenLeavesThemSo) {
+  mount("unaligned=bounce");
+  const auto content = pattern(9000, 1);
+  const Fd outside = open_file(backing("file"), O_RDWR | O_CREAT);
+  ASSERT_EQ(pwrite(outside.get(), content.data(), 9000, 0), 9000);
+  const Fd fd = open_file(mounted("file"), O_RDWR);
+  ASSERT_EQ(pages_to_be_written(backing("file")), 3u);
+  EXPECT_EQ(try_pread(fd, 100, 8000), content.substr(100, 8000));
+  EXPECT_EQ(try_pread(fd, 8500, 700), content.substr(8500)) << "up to the end of the file";
+  EXPECT_EQ(pages_to_be_written(backing("file")), 3u);
+  const double read_before = backing_read_bytes("read");
+  EXPECT_EQ(read_before, 8000 + 500) << "no block was widened";
+
+  ASSERT_EQ(fsync(fd.get()), 0);
+  EXPECT_EQ(try_pread(fd, 100, 8000), content.substr(100, 8000));
+  EXPECT_EQ(backing_read_bytes("read") - read_before, 8192) << "what the disk has comes from there";
+}
+
+TEST_F(DirectCalls, RequireDirectReadsThemFromTheDisk) {
+  mount("unaligned=bounce,require_direct");
+  const auto content = pattern(9000, 1);
+  const Fd outside = open_file(backing("file"), O_RDWR | O_CREAT);
+  ASSERT_EQ(pwrite(outside.get(), content.data(), 9000, 0), 9000);
+  EXPECT_TRUE(same_bytes(try_pread(open_file(mounted("file"), O_RDONLY), 100, 8000),
+                         content.substr(100, 8000)));
+  EXPECT_EQ(backing_read_bytes("read"), 8192);
+}
+
+/// What reads of both kinds return beside a store of the moment, and a page that is clean.
+TEST_F(DirectCalls, UnalignedReadsAreTheSameWhereverTheBytesAre) {
+  mount("unaligned=bounce");
+  auto content = pattern(16'384, 1);
+  write_file(backing("file"), content);
+  const Fd fd = open_file(mounted("file"), O_RDWR);
+  const Fd outside = open_file(backing("file"), O_RDWR);
+  for (unsigned round = 0; round < 50; ++round) {
+    const off_t offset = off_t(round * 331 % 16'000);
+    const auto bytes = pattern(300, 100 + round);
+    ASSERT_EQ(pwrite(outside.get(), bytes.data(), 300, offset), 300) << "dirty pages";
+    content.replace(std::size_t(offset), 300, bytes);
+    ASSERT_EQ(round % 3 == 0 ? fdatasync(outside.get()) : 0, 0);
+    for (const off_t at : {offset, offset / 2}) {
+      ASSERT_TRUE(same_bytes(try_pread(fd, at, 5001), content.substr(std::size_t(at), 5001)));
+    }
+  }
 }
 
 TEST_F(DirectCalls, StrictMountAcceptsFragmentsOfALegalCall) {

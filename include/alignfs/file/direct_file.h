@@ -18,6 +18,8 @@ struct DirectMode {
   bool strict = false;
   bool audit = false;
   bool only_odirect = false;
+  /// Reads come from the disk, even where it would have to be written first.
+  bool require_direct = false;
   /// What becomes of requests that are let through all the same.
   UnalignedPolicy policy = UnalignedPolicy::bounce;
   AlignmentOptions alignment;
@@ -95,14 +97,17 @@ class DirectFile : public File {
   /// The request ended in this way, and its traffic is known.
   void close(Account& account, Outcome outcome) const;
 
-  /// The buffered descriptor, or -1 where the backing's permissions forbid a second open.
+  /// The buffered descriptor, opened if it was not, or -1 where the backing's permissions forbid a
+  /// second open. Stays open as long as the handle.
   int sibling();
+  /// -1 where nobody has needed it.
+  int sibling_if_open();
 
   const DirectMode& mode_;
   Geometry geometry_;
   /// Boundary that the memory of backing I/O must keep.
   std::uint32_t memory_boundary_ = 1;
-  int reopen_flags_ = 0;  ///< O_ACCMODE and O_APPEND of fd()
+  int reopen_flags_ = 0;  ///< O_ACCMODE, O_APPEND and O_NOATIME of fd()
   std::mutex sibling_mutex_;
   UniqueFd sibling_;
   bool sibling_forbidden_ = false;

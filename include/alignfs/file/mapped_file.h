@@ -20,12 +20,13 @@ class MappedFile : public BufferedFile {
 
  private:
   MappedFile(const FileServices& services, Mapper& mapper, Inode& inode,
-             std::shared_ptr<OpenInode> shared, UniqueFd fd)
-      : BufferedFile(services, inode, std::move(shared), std::move(fd)), mapper_(mapper) {}
+             std::shared_ptr<OpenInode> shared, UniqueFd fd);
 
   std::shared_ptr<const Mapping> mapping(std::uint64_t size, const Requester& requester);
 
   Mapper& mapper_;
+  /// Opened without O_NOATIME.
+  const bool counts_as_access_;
 };
 
 }  // namespace alignfs
