@@ -44,7 +44,8 @@ class Mapper {
     std::size_t mappings;
     /// Address space of all mappings. Page tables take up to 1/512 of it.
     std::uint64_t bytes;
-    /// What willneed and populate bring in of one file at most.
+    /// What populate brings in of one file at most. (Of willneed the kernel takes no more than it
+    /// reads ahead at one time.)
     std::uint64_t eager_bytes;
   };
   /// 4096 mappings, or half of the areas that the kernel allows a process (vm.max_map_count);
