@@ -228,8 +228,7 @@ void RingCrew::Receiver::run_here(std::span<std::byte> message) {
   polling_.carried_out();
 }
 
-/// Carries it out before the eyes of the watch. Returns how long that
-/// took.
+/// Carries it out before the eyes of the watch. Returns how long that took.
 Clock::duration RingCrew::Receiver::occupied_by(std::span<std::byte> message) {
   const auto begun = Clock::now();
   auto section = ++post_.section;

@@ -147,8 +147,8 @@ CallView page_access(const Fragment& fragment) {
   return view;
 }
 
-/// The page cache of the mount asks for whole pages and nothing else. (What it writes is marked, and not asked
-/// about.)
+/// The page cache of the mount asks for whole pages and nothing else. (What it writes is marked,
+/// and not asked about.)
 bool may_be_page_access(const Fragment& fragment) {
   return is_aligned(fragment.offset | fragment.length, kPageSize);
 }
