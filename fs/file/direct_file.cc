@@ -91,9 +91,10 @@ Task<Result<File::ReadData>> DirectFile::read(IoRequest request) {
   const bool adapted = plan.widened() && !beyond;
   // The disk does not have such bytes yet: a direct read would write them out first.
   const bool unwritten = adapted && !mode_.require_direct && awaits_writeback(fd(), plan.window);
-  if (beyond || (unwritten && sibling() >= 0)) {
+  const int buffered = beyond || unwritten ? sibling() : -1;
+  if (buffered >= 0) source = buffered;
+  if (beyond || buffered >= 0) {
     plan = {{request.offset, request.offset + plan.length}, 0, plan.length};
-    if (sibling() >= 0) source = sibling();
     block = 1;
   }
   const auto length = plan.window.length();

@@ -11,7 +11,6 @@
 #include "alignfs/io/filesystem_kind.h"
 
 namespace alignfs {
-
 namespace {
 
 /// A description of its own to map: the mapping keeps it, and a writer's would hold off execve(2)

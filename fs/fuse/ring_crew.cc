@@ -56,9 +56,9 @@ class RingCrew::Receiver {
   void run();
 
  private:
-  bool end_calls();
   class EngineWhileAlone;
 
+  bool end_calls();
   int take_requests();
   void dispatch(std::span<std::byte> message);
   void send(std::span<std::byte> message);

@@ -2,14 +2,13 @@
 // alone.
 
 #include <fcntl.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
 
 #include "mount/support/fixture.h"
+#include "mount/support/page_cache.h"
 
 namespace alignfs::test {
 namespace {
@@ -36,25 +35,6 @@ class DirectCalls : public MountTest, protected BackingAndMount {
     return Stats(mount_->path()).sum("alignfs_backing_write_bytes_total", operation);
   }
 };
-
-/// Pages of a file; struct cachestat of linux/mman.h.
-struct PageCache {
-  std::uint64_t cached, dirty, writeback, evicted, recently_evicted;
-};
-
-/// What the page cache holds of `path`; cachestat(2) is in no libc yet.
-PageCache page_cache_of(const std::string& path) {
-  struct {
-    std::uint64_t offset, length;
-  } range{0, 0};
-  PageCache result{};
-  constexpr long kCachestat = 451;
-  const Fd fd = open_file(path, O_RDONLY);
-  if (syscall(kCachestat, fd.get(), &range, &result, 0) != 0) {
-    throw std::system_error(errno, std::generic_category(), "cachestat");
-  }
-  return result;
-}
 
 std::uint64_t cached_bytes(const std::string& path) { return page_cache_of(path).cached * 4096; }
 

@@ -20,6 +20,7 @@
 #include "mount/support/crew.h"
 #include "mount/support/fixture.h"
 #include "mount/support/modes.h"
+#include "mount/support/soft_limit.h"
 
 namespace alignfs::test {
 namespace {
@@ -135,12 +136,10 @@ INSTANTIATE_TEST_SUITE_P(Modes, FileSizeLimit,
 TEST_P(FileSizeLimit, OfTheDaemonIsTheProgramsErrorAndNobodysEnd) {
   constexpr off_t kLimit = 1 << 20;
   backing_ = std::make_unique<Backing>(LoopDisk::Shape{});
-  rlimit before{};
-  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-  const rlimit low{kLimit, before.rlim_max};
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
-  mount_ = std::make_unique<Mount>(backing_->path(), GetParam().options);
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  {
+    const SoftLimit low(RLIMIT_FSIZE, kLimit);
+    mount_ = std::make_unique<Mount>(backing_->path(), GetParam().options);
+  }
 
   const Fd fd = open_file(mounted("file"), O_RDWR | O_CREAT);
   AlignedBuffer buffer(8192);

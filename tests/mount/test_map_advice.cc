@@ -1,7 +1,6 @@
 // -o map_advice and -o map_populate reach the mapping of each file.
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 
 #include "mount/support/fixture.h"
 #include "mount/support/modes.h"
+#include "mount/support/page_cache.h"
 
 namespace alignfs::test {
 namespace {
@@ -38,16 +38,7 @@ bool contains(const std::vector<std::string>& list, const char* word) {
   return std::find(list.begin(), list.end(), word) != list.end();
 }
 
-/// How many pages of the file are in the page cache.
-std::size_t pages_cached(const std::string& path) {
-  const Fd fd = open_file(path, O_RDONLY);
-  void* const map = mmap(nullptr, kPages * kPage, PROT_READ, MAP_SHARED, fd.get(), 0);
-  if (map == MAP_FAILED) return 0;
-  std::vector<unsigned char> pages(kPages);
-  mincore(map, kPages * kPage, pages.data());
-  munmap(map, kPages * kPage);
-  return std::size_t(std::count_if(pages.begin(), pages.end(), [](auto page) { return page & 1; }));
-}
+std::uint64_t pages_cached(const std::string& path) { return page_cache_of(path).cached; }
 
 class MapAdviceTest : public MountTest, protected BackingAndMount {
  protected:

@@ -5,7 +5,6 @@
 #include "alignfs/io/filesystem_kind.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "mount/support/fixture.h"
+#include "mount/support/soft_limit.h"
 
 namespace alignfs::test {
 namespace {
@@ -122,19 +122,14 @@ TEST_F(MappedInodeTest, AtTheLimitItIsTriedAgain) {
 }
 
 TEST_F(MappedInodeTest, AFileThatCouldNotBeOpenedIsTriedAgain) {
-  rlimit before{};
-  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  const rlimit none{0, before.rlim_max};
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-  const auto without = mapping(10);
-  const int error = error_;
-  const auto again = mapping(10);
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
-  EXPECT_EQ(without, nullptr);
-  EXPECT_EQ(error, EMFILE);
-  EXPECT_EQ(fallback_for(inode_.error()), Fallback::mapping_failed);
-  EXPECT_EQ(again, nullptr);
-  EXPECT_EQ(error_, 0) << "told once";
+  {
+    const SoftLimit none(RLIMIT_NOFILE, 0);
+    EXPECT_EQ(mapping(10), nullptr);
+    EXPECT_EQ(error_, EMFILE);
+    EXPECT_EQ(fallback_for(inode_.error()), Fallback::mapping_failed);
+    EXPECT_EQ(mapping(10), nullptr);
+    EXPECT_EQ(error_, 0) << "told once";
+  }
   EXPECT_NE(mapping(10), nullptr) << "there are descriptors again";
   EXPECT_EQ(inode_.error(), 0);
 }
