@@ -142,6 +142,13 @@ const std::vector<Spec>& specs() {
                                              {"uring", Options::Engine::uring},
                                              {"threads", Options::Engine::threads}});
          }},
+        {"fuse_uring", "auto, on or off",
+         [](Parser& parser, std::string_view value) {
+           return set_word<Options::FuseUring>(parser.options.fuse_uring, value,
+                                               {{"auto", Options::FuseUring::automatic},
+                                                {"on", Options::FuseUring::on},
+                                                {"off", Options::FuseUring::off}});
+         }},
         {"poll", "microseconds from 0 to 1000",
          [](Parser& parser, std::string_view value) {
            const auto number = parse_number<unsigned>(value, 0, kMaxPoll);
@@ -272,7 +279,7 @@ std::vector<std::string> split(const std::string& list) {
 bool is_direct(const MountOptions& options) { return options.mode == MountOptions::Mode::direct; }
 bool is_mapped(const MountOptions& options) { return options.mode == MountOptions::Mode::mapped; }
 bool is_not_direct(const MountOptions& options) { return !is_direct(options); }
-bool may_poll(const MountOptions& options) {
+bool may_use_io_uring(const MountOptions& options) {
   return options.engine != MountOptions::Engine::threads;
 }
 bool is_strict(const MountOptions& options) { return options.is_strict(); }
@@ -297,7 +304,8 @@ constexpr Use kUses[] = {
     {"map_advice", is_mapped, "mode=mapped"},
     {"map_populate", is_mapped, "mode=mapped"},
     {"passthrough", is_not_direct, "mode=mapped or mode=buffered"},
-    {"poll", may_poll, "engine=auto or engine=uring"},
+    {"fuse_uring", may_use_io_uring, "engine=auto or engine=uring"},
+    {"poll", may_use_io_uring, "engine=auto or engine=uring"},
 };
 
 const Use* find_use(std::string_view option) {
@@ -344,6 +352,7 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
   static constexpr const char* kEnforce[] = {"all", "odirect"};
   static constexpr const char* kMode[] = {"direct", "mapped", "buffered"};
   static constexpr const char* kEngine[] = {"auto", "uring", "threads"};
+  static constexpr const char* kFuseUring[] = {"auto", "on", "off"};
   static constexpr const char* kAdvice[] = {"normal", "sequential", "random", "willneed"};
   std::vector<std::pair<std::string, std::string>> list = {
       {"mode", kMode[int(options.mode)]},
@@ -357,6 +366,7 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
       {"passthrough", on_off(options.passthrough)},
       {"dsync", on_off(options.dsync)},
       {"engine", kEngine[int(options.engine)]},
+      {"fuse_uring", kFuseUring[int(options.fuse_uring)]},
       {"poll", std::to_string(options.poll.count())},
       {"max_request", options.max_request ? std::to_string(*options.max_request) : "auto"},
       {"threads", options.threads ? std::to_string(*options.threads) : "auto"},

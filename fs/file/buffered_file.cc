@@ -12,10 +12,14 @@ Result<std::unique_ptr<File>> BufferedFile::open(const FileServices& services, I
 Task<Result<File::ReadData>> BufferedFile::read(IoRequest request) {
   auto account = account_of(request, Direction::read);
   ReadData data;
-  data.lease = co_await services_.buffers_for(request.length).lease();
-  const auto filled = fill(request, {data.lease.data(), request.length});
+  std::byte* into = request.room.data();
+  if (request.length > request.room.size()) {
+    data.lease = co_await services_.buffers_for(request.length).lease();
+    into = data.lease.data();
+  }
+  const auto filled = fill(request, {into, request.length});
   if (!filled) co_return filled.error();
-  data.bytes = {data.lease.data(), filled->bytes};
+  data.bytes = {into, filled->bytes};
   auto& traffic = account.traffic;
   traffic.bytes = traffic.backing_read = traffic.page_cache = filled->bytes;
   account.outcome = filled->fell_back ? Outcome::fallback : Outcome::ok;

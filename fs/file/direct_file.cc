@@ -99,11 +99,14 @@ Task<Result<File::ReadData>> DirectFile::read(IoRequest request) {
   }
   const auto length = plan.window.length();
   ReadData data;
-  data.lease = co_await services_.buffers_for(length).lease();
-  const auto got =
-      co_await FullTransfer::read(source, {data.lease.data(), length}, plan.window.begin, block);
+  std::byte* into = request.room.data();
+  if (length > request.room.size()) {
+    data.lease = co_await services_.buffers_for(length).lease();
+    into = data.lease.data();
+  }
+  const auto got = co_await FullTransfer::read(source, {into, length}, plan.window.begin, block);
   if (!got) co_return got.error();
-  data.bytes = {data.lease.data() + plan.head, plan.valid(*got)};
+  data.bytes = {into + plan.head, plan.valid(*got)};
   account.traffic.bytes = data.bytes.size();
   account.traffic.backing_read = *got;
   if (source != fd()) account.traffic.page_cache = *got;

@@ -316,6 +316,8 @@ std::string Control::options_text() const {
   text += fmt::format("max_request.effective={}\nmax_read={}\n", filesystem_.features.max_request,
                       filesystem_.features.max_read);
   text += fmt::format("engine.effective={}\n", filesystem_.uses_io_uring ? "uring" : "threads");
+  text +=
+      fmt::format("fuse_uring.effective={}\n", filesystem_.features.over_io_uring ? "on" : "off");
   text += fmt::format("shared_mmap={}\n", filesystem_.features.passthrough      ? "backing"
                                           : filesystem_.features.direct_io_mmap ? "page_cache"
                                                                                 : "off");

@@ -19,6 +19,8 @@ namespace {
 /// Interrupts a thread that waits for requests.
 constexpr int kWakeSignal = SIGUSR2;
 
+thread_local std::span<std::byte> room_of_this_thread;
+
 }  // namespace
 
 BufferPool::Lease& request_buffer() {
@@ -27,6 +29,8 @@ BufferPool::Lease& request_buffer() {
 }
 
 BufferPool::Lease take_request_buffer() { return std::move(request_buffer()); }
+
+std::span<std::byte> answer_room() { return room_of_this_thread; }
 
 void Crew::start() {
   struct sigaction wake {};
@@ -54,9 +58,21 @@ void Crew::stop() {
   threads_.clear();
 }
 
-void Crew::carry_out(std::span<std::byte> message) const {
+void Crew::carry_out(std::span<std::byte> message, std::span<std::byte> room) const {
   const ReadyQueue::Scope scope;
+  room_of_this_thread = room;
   duties_.process(message);
+  room_of_this_thread = {};
+}
+
+void Crew::run(Job job) const {
+  if (job.ready) {
+    const ReadyQueue::Scope scope;
+    return job.ready.resume();
+  }
+  if (job.buffer) request_buffer() = std::move(job.buffer);
+  carry_out(job.message);
+  request_buffer() = {};
 }
 
 std::span<std::byte> Crew::receive() {

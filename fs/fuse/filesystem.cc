@@ -13,6 +13,7 @@
 
 #include "alignfs/file/buffered_file.h"
 #include "alignfs/file/mapped_file.h"
+#include "alignfs/fuse/queue_crew.h"
 #include "alignfs/io/fault_guard.h"
 #include "alignfs/io/filesystem_kind.h"
 #include "alignfs/io/probe.h"
@@ -24,6 +25,8 @@ namespace {
 constexpr std::size_t kCopyBuffer = 256 * 1024;
 /// Enough for what databases read at a time, with a block on either side.
 constexpr std::size_t kSmallBuffer = 64 * 1024;
+/// Of a worker.
+constexpr std::size_t kBounceBuffers = 2, kSmallBuffers = 8;
 
 unsigned worker_count(const MountOptions& options) {
   if (options.threads) return *options.threads;
@@ -50,6 +53,37 @@ bool choose_io_uring(const MountOptions& options, std::string& complaint) {
     spdlog::info("no io_uring ({}): the backing is reached by threads that wait for it", reason);
   }
   return false;
+}
+
+/// What FUSE over io_uring is wanted with, as Filesystem::queue_entries. `complaint` gets one line
+/// if it is asked for and not to be had.
+unsigned choose_queue_entries(const Filesystem& filesystem, std::string& complaint) {
+  using Choice = MountOptions::FuseUring;
+  const auto choice = filesystem.options.fuse_uring;
+  if (!filesystem.uses_io_uring || choice == Choice::off) return 0;
+  const auto entries =
+      QueueCrew::entries_for(filesystem.receive_buffers.limit(), kernel::processors());
+  if (choice == Choice::automatic) return entries;
+  const auto offered = kernel::switch_on_io_uring();
+  if (!offered) {
+    complaint = fmt::format("option 'fuse_uring' does not take 'on' here: {} ({})",
+                            offered.error().context, std::strerror(offered.code()));
+  } else if (entries == 0) {
+    complaint = fmt::format(
+        "option 'fuse_uring' does not take 'on' here: {} workers have no buffers for {} processors "
+        "(-o threads= takes more)",
+        filesystem.workers, kernel::processors().possible);
+  }
+  return entries;
+}
+
+/// Buffers of `size` bytes for requests that a worker may have, so that it has 8 MiB altogether:
+/// its own, and more for writes that wait for a lock or the backing.
+std::size_t receive_buffers_of_a_worker(std::size_t size, std::size_t max_read) {
+  constexpr std::size_t kAll = 8 << 20, kFewest = 2, kMost = 4;
+  const auto others = kBounceBuffers * DirectMode::buffer_size(max_read) +
+                      kSmallBuffers * kSmallBuffer + kCopyBuffer;
+  return std::clamp((kAll - others) / size, kFewest, kMost);
 }
 
 /// Programs on the mount may open as many files as they like; their limits are not ours. Returns
@@ -149,10 +183,12 @@ Filesystem::Filesystem(const MountOptions& mount_options, std::string source_pat
       reporter({.events = mount_options.events,
                 .source = source,
                 .terminals = mount_options.report_on_terminals}),
-      // A worker's own, and more for writes that wait for a lock or the backing.
-      receive_buffers(kPageSize + max_request, 3ul * worker_count),
-      bounce_buffers(DirectMode::buffer_size(max_read), 2ul * worker_count),
-      small_bounce_buffers(kSmallBuffer, std::min(64ul, 8ul * worker_count)),
+      receive_buffers(
+          RingEntry::buffer_size(kernel::max_payload(max_request)),
+          worker_count * receive_buffers_of_a_worker(
+                             RingEntry::buffer_size(kernel::max_payload(max_request)), max_read)),
+      bounce_buffers(DirectMode::buffer_size(max_read), kBounceBuffers * worker_count),
+      small_bounce_buffers(kSmallBuffer, std::min(64ul, kSmallBuffers * worker_count)),
       copy_buffers(kCopyBuffer, worker_count),
       services{bounce_buffers, small_bounce_buffers, reporter, counters, options.dsync},
       direct(direct_mode(options)),
@@ -246,6 +282,8 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
       options, source, worker_count(options), max_request,
       kernel::choose_max_read(max_request, block, options.is_strict()));
   filesystem->uses_io_uring = uses_io_uring;
+  filesystem->queue_entries = choose_queue_entries(*filesystem, complaint);
+  if (!complaint.empty()) return nullptr;
   if (direct) filesystem->direct.vector = probe_vector_rule(directory.get());
   filesystem->source_geometry = geometry;
   auto inodes = InodeTable::create(std::move(directory), directory_fds);

@@ -18,17 +18,19 @@
 
 #include "alignfs/base/alignment.h"
 #include "alignfs/base/unique_fd.h"
+#include "alignfs/fuse/ring_entry.h"
 
 namespace alignfs::kernel {
 namespace {
 
-// include/uapi/linux/fuse.h of Linux 6.9, spelt out because distributions ship older headers.
+// include/uapi/linux/fuse.h of Linux 6.14, spelt out because distributions ship older headers.
 constexpr std::uint64_t kInitExt = 1ull << 30;               // FUSE_INIT_EXT, 7.36
 constexpr std::uint64_t kMaxPages = 1ull << 22;              // FUSE_MAX_PAGES, 7.28
 constexpr std::uint64_t kSetxattrExt = 1ull << 29;           // FUSE_SETXATTR_EXT, 7.33
 constexpr std::uint32_t kAclKillSgid = 1 << 0;               // FUSE_SETXATTR_ACL_KILL_SGID, 7.33
 constexpr std::uint64_t kDirectIoAllowMmap = 1ull << 36;     // FUSE_DIRECT_IO_ALLOW_MMAP, 7.39
 constexpr std::uint64_t kPassthrough = 1ull << 37;           // FUSE_PASSTHROUGH, 7.40
+constexpr std::uint64_t kOverIoUring = 1ull << 41;           // FUSE_OVER_IO_URING, 7.42
 constexpr std::uint32_t kOpenParallelDirectWrites = 1 << 6;  // FOPEN_PARALLEL_DIRECT_WRITES, 7.38
 constexpr std::uint32_t kOpenPassthrough = 1 << 7;           // FOPEN_PASSTHROUGH, 7.40
 constexpr std::uint32_t kOpcodeTmpfile = 51;                 // FUSE_TMPFILE, 7.37
@@ -68,6 +70,7 @@ constexpr std::size_t kMostPages = 320;         // bounds the buffers where root
 /// FUSE mounts may stack on the backing once; the mount itself may then be the lower layer of none.
 constexpr std::uint32_t kStackDepth = 1;
 
+constexpr const char* kEnableIoUring = "/sys/module/fuse/parameters/enable_uring";
 constexpr const char* kPageLimit = "/proc/sys/fs/fuse/max_pages_limit";
 
 /// Pages of one request at most, for the next mount.
@@ -195,12 +198,26 @@ std::size_t choose_max_read(std::size_t max_request, std::uint32_t block, bool s
   return strict || block > kPageSize ? max_request : max_request + kPageSize;
 }
 
-void request_features(Features& features, bool want_passthrough) {
+Status switch_on_io_uring() {
+  std::string state;
+  if (!(std::ifstream(kEnableIoUring) >> state)) return Error{EOPNOTSUPP, "it takes Linux 6.14"};
+  if (state == "Y") return {};
+  const UniqueFd file(::open(kEnableIoUring, O_WRONLY | O_CLOEXEC));
+  if (!file || ::write(file.get(), "Y", 1) != 1) {
+    return last_error("the parameter enable_uring of the fuse module is off and cannot be set");
+  }
+  spdlog::info("enable_uring of the fuse module switched on, for all mounts to come");
+  return {};
+}
+
+void request_features(Features& features, bool want_passthrough, bool want_io_uring) {
   InitPatch patch{state.offered, 0, features.max_request};
   features.direct_io_mmap = (state.offered & kDirectIoAllowMmap) != 0;
   features.passthrough = want_passthrough && (state.offered & kPassthrough) != 0;
   if (features.direct_io_mmap) patch.flags |= kDirectIoAllowMmap;
+  features.over_io_uring = want_io_uring && (state.offered & kOverIoUring) != 0;
   if (features.passthrough) patch.flags |= kPassthrough;
+  if (features.over_io_uring) patch.flags |= kOverIoUring;
   patch.flags |= state.offered & kSetxattrExt;
   long_setxattr = (patch.flags & kSetxattrExt) != 0;
   state.init = patch;
@@ -227,7 +244,11 @@ ssize_t send_reply(int fd, iovec* parts, int count, void*) {
     patched[1] = {copy.data(), reply.size()};
     parts = patched;
   }
-  return ::writev(fd, parts, count);
+  const std::span reply(parts, std::size_t(count));
+  if (!RingEntry::take_answer(reply)) return ::writev(fd, parts, count);
+  ssize_t size = 0;
+  for (const auto& part : reply) size += ssize_t(part.iov_len);
+  return size;
 }
 
 BackingFile::~BackingFile() {

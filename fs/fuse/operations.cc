@@ -24,7 +24,7 @@ void init(void* userdata, fuse_conn_info* connection) {
   // In the background by default only 12: too few for a queue of direct requests.
   connection->max_background = 64;
   connection->congestion_threshold = 48;
-  kernel::request_features(features, ::geteuid() == 0);
+  kernel::request_features(features, ::geteuid() == 0, filesystem.queue_entries != 0);
 }
 
 }  // namespace

@@ -40,7 +40,9 @@ Detached read_and_reply(fuse_req_t request, File& file, IoRequest io) {
 void read(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size_t size,
           off_t offset, fuse_file_info* info) {
   if (Control::is_control(node)) return filesystem.control.read(request, node, size, offset, info);
-  read_and_reply(request, file_of(info), io_request(request, std::uint64_t(offset), size, *info));
+  auto io = io_request(request, std::uint64_t(offset), size, *info);
+  io.room = answer_room();
+  read_and_reply(request, file_of(info), io);
 }
 
 /// `buffer` holds the payload and goes back when the write is done.

@@ -249,7 +249,8 @@ void RingCrew::Receiver::hand_over(std::span<std::byte> message, const Pace& pac
     job.copy.assign(message.begin(), message.end());
     job.message = job.copy;
   }
-  crew_.hand_over(std::move(job), pace.kind == Pace::Kind::waits);
+  job.waits = pace.kind == Pace::Kind::waits;
+  crew_.hand_over(std::move(job));
   polling_.left_to_others();
 }
 
@@ -266,7 +267,7 @@ void RingCrew::Receiver::wait() {
 }
 
 RingCrew::RingCrew(Duties duties, const Settings& settings)
-    : Crew(std::move(duties), settings.threads), settings_(settings) {}
+    : Crew(std::move(duties), settings.threads), settings_(settings), jobs_(settings.threads) {}
 
 void RingCrew::start() {
   receivers_wanted_ = 1;
@@ -303,16 +304,17 @@ void RingCrew::live() {
       return receivers_wanted_ != 0 && engine && ready_ == count() && !stopping();
     };
     std::optional<Job> job;
-    bool waits = false;
     ++idle_;
-    changed_.wait(
-        lock, [&] { return may_receive() || (job = next_job(&waits)).has_value() || stopping(); });
+    changed_.wait(lock, [&] {
+      return may_receive() || (job = jobs_.pop(stopping())).has_value() || stopping();
+    });
     --idle_;
     if (job) {
+      const bool waits = job->waits;
       lock.unlock();
       run(*std::move(job));
       lock.lock();
-      long_running_ -= waits;
+      jobs_.done(waits);
     } else if (may_receive()) {
       --receivers_wanted_;
       post.relieved = false;
@@ -328,32 +330,10 @@ void RingCrew::live() {
   }
 }
 
-std::optional<RingCrew::Job> RingCrew::next_job(bool* waits) {
-  // One helper stays for what is short, and to take a receiver's place.
-  const unsigned most = count() > 3 ? count() - 2 : 1;
-  *waits = jobs_.empty() && !long_jobs_.empty() && (long_running_ < most || stopping());
-  auto& queue = *waits ? long_jobs_ : jobs_;
-  if (queue.empty()) return {};
-  long_running_ += *waits;
-  Job job = std::move(queue.front());
-  queue.pop_front();
-  return job;
-}
-
-void RingCrew::run(Job job) {
-  if (job.ready) {
-    const ReadyQueue::Scope scope;
-    return job.ready.resume();
-  }
-  if (job.buffer) request_buffer() = std::move(job.buffer);
-  carry_out(job.message);
-  request_buffer() = {};
-}
-
-void RingCrew::hand_over(Job job, bool waits) {
+void RingCrew::hand_over(Job job) {
   {
     const std::lock_guard lock(mutex_);
-    (waits ? long_jobs_ : jobs_).push_back(std::move(job));
+    jobs_.push(std::move(job));
   }
   changed_.notify_one();
 }
@@ -361,7 +341,7 @@ void RingCrew::hand_over(Job job, bool waits) {
 void RingCrew::resume(std::coroutine_handle<> handle) {
   Job job;
   job.ready = handle;
-  hand_over(std::move(job), false);
+  hand_over(std::move(job));
 }
 
 /// Sleeps for as long as no receiver carries out anything itself.

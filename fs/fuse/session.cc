@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "alignfs/fuse/operations.h"
+#include "alignfs/fuse/queue_crew.h"
 #include "alignfs/fuse/request_pace.h"
 #include "alignfs/fuse/ring_crew.h"
 #include "alignfs/fuse/worker.h"
@@ -158,13 +159,7 @@ std::string Session::start(const std::string& mountpoint) {
   if (auto complaint = mount(mountpoint); !complaint.empty()) return complaint;
   if (!negotiate()) return "cannot agree on a protocol with the kernel's FUSE";
   filesystem_.settle_passthrough();
-  crew_ = make_crew();
-  try {
-    crew_->start();
-  } catch (const std::system_error& problem) {
-    return fmt::format("cannot start {} workers: {} (-o threads= takes fewer)", filesystem_.workers,
-                       problem.what());
-  }
+  if (auto complaint = start_crew(); !complaint.empty()) return complaint;
 
   struct stat root {};
   if (::stat(mountpoint.c_str(), &root) != 0) {
@@ -174,24 +169,64 @@ std::string Session::start(const std::string& mountpoint) {
   return {};
 }
 
-std::unique_ptr<Crew> Session::make_crew() {
-  Duties duties{.fd = fuse_session_fd(filesystem_.session),
-                .max_message = kWriteHeader + filesystem_.features.max_request,
-                .buffers = filesystem_.receive_buffers,
-                .pace = pace_of,
-                .process = [this](std::span<std::byte> message) { process(message); },
-                .gone = [this] { gone(); }};
-  const unsigned threads = filesystem_.workers;
-  if (!filesystem_.uses_io_uring) {
-    return std::make_unique<BlockingCrew>(std::move(duties), threads);
+std::string Session::start_crew() {
+  auto& over_io_uring = filesystem_.features.over_io_uring;
+  if (filesystem_.options.fuse_uring == MountOptions::FuseUring::on && !over_io_uring) {
+    return "option 'fuse_uring' does not take 'on' here: the kernel does not offer it";
   }
+  if (over_io_uring) {
+    try {
+      crew_ = make_queue_crew();
+      crew_->start();
+      return {};
+    } catch (const std::system_error& problem) {
+      crew_.reset();
+      if (filesystem_.options.fuse_uring == MountOptions::FuseUring::on) {
+        return fmt::format("option 'fuse_uring' does not take 'on' here: {}", problem.what());
+      }
+      spdlog::warn("{}: requests are read from /dev/fuse", problem.what());
+      over_io_uring = false;
+    }
+  }
+  try {
+    crew_ = make_crew();
+    crew_->start();
+  } catch (const std::system_error& problem) {
+    return fmt::format("cannot start {} workers: {} (-o threads= takes fewer)", filesystem_.workers,
+                       problem.what());
+  }
+  return {};
+}
+
+Duties Session::duties() {
+  return {.fd = fuse_session_fd(filesystem_.session),
+          .max_message = kWriteHeader + filesystem_.features.max_request,
+          .buffers = filesystem_.receive_buffers,
+          .pace = pace_of,
+          .process = [this](std::span<std::byte> message) { process(message); },
+          .gone = [this] { gone(); }};
+}
+
+std::unique_ptr<Crew> Session::make_queue_crew() {
+  return std::make_unique<QueueCrew>(
+      duties(),
+      QueueCrew::Settings{.helpers = filesystem_.workers,
+                          .processors = kernel::processors(),
+                          .entries = filesystem_.queue_entries,
+                          .payload = kernel::max_payload(filesystem_.features.max_request),
+                          .depth = filesystem_.max_calls(),
+                          .local_backing = filesystem_.local_disk});
+}
+
+std::unique_ptr<Crew> Session::make_crew() {
+  const unsigned threads = filesystem_.workers;
+  if (!filesystem_.uses_io_uring) return std::make_unique<BlockingCrew>(duties(), threads);
   constexpr unsigned kThreadsPerReceiver = 8;
   return std::make_unique<RingCrew>(
-      std::move(duties),
-      RingCrew::Settings{.threads = threads,
-                         .receivers = std::max(1u, threads / kThreadsPerReceiver),
-                         .depth = filesystem_.max_calls(),
-                         .poll = filesystem_.options.poll});
+      duties(), RingCrew::Settings{.threads = threads,
+                                   .receivers = std::max(1u, threads / kThreadsPerReceiver),
+                                   .depth = filesystem_.max_calls(),
+                                   .poll = filesystem_.options.poll});
 }
 
 void Session::gone() {
@@ -209,8 +244,9 @@ void Session::run() {
 }
 
 Session::~Session() {
-  crew_.reset();
+  // Who waits for events is answered while there is somebody to send the answers.
   filesystem_.control.shut_down();
+  crew_.reset();
   if (filesystem_.session == nullptr) return;
   filesystem_.close_files();
   // Not before the workers are gone: it closes /dev/fuse, whose number could then be somebody

@@ -25,15 +25,21 @@ bool given_back_undone(int result) {
 
 }  // namespace
 
-Result<std::unique_ptr<UringEngine>> UringEngine::create(unsigned depth) {
-  std::unique_ptr<UringEngine> engine(new UringEngine(depth));
+int UringEngine::set_up() {
+  const unsigned wide = guests_ != 0 ? IORING_SETUP_SQE128 : 0;
   int error = 0;
   for (const unsigned flags : {kDeferred, 0u}) {
-    engine->deferred_ = flags != 0;
-    error = ::io_uring_queue_init(depth + kSpare, &engine->ring_, flags | IORING_SETUP_CLAMP);
+    deferred_ = flags != 0;
+    error =
+        ::io_uring_queue_init(depth_ + kSpare + guests_, &ring_, flags | wide | IORING_SETUP_CLAMP);
     if (error != -EINVAL) break;
   }
-  if (error != 0) {
+  return error;
+}
+
+Result<std::unique_ptr<UringEngine>> UringEngine::create(unsigned depth, unsigned guests) {
+  std::unique_ptr<UringEngine> engine(new UringEngine(depth, guests));
+  if (const int error = engine->set_up(); error != 0) {
     engine->ring_.ring_fd = -1;
     return Error{-error, "set up io_uring"};
   }
@@ -73,24 +79,35 @@ void UringEngine::submit() {
   if (::io_uring_sq_ready(&ring_) != 0) ::io_uring_submit(&ring_);
 }
 
+void UringEngine::submit_and_wait() { ::io_uring_submit_and_wait(&ring_, 1); }
+
 unsigned UringEngine::reap() {
   if (deferred_ && in_flight_ != 0) {
     ::io_uring_submit_and_get_events(&ring_);
   } else {
     submit();
   }
+  return end_calls();
+}
+
+unsigned UringEngine::end_calls() {
   unsigned ended = 0;
   io_uring_cqe* entry = nullptr;
   while (::io_uring_peek_cqe(&ring_, &entry) == 0) {
-    auto* call = static_cast<BackingCall*>(::io_uring_cqe_get_data(entry));
+    const auto data = std::uintptr_t(entry->user_data);
     const int result = entry->res;
     ::io_uring_cqe_seen(&ring_, entry);
-    if (call == nullptr) {
+    if (data == 0) {
       watching_ = false;
       continue;
     }
-    --in_flight_;
     ++ended;
+    if ((data & kGuestMark) != 0) {
+      reinterpret_cast<Guest*>(data & ~kGuestMark)->completed(result);
+      continue;
+    }
+    --in_flight_;
+    auto* call = reinterpret_cast<BackingCall*>(data);
     call->result = result;
     if (given_back_undone(result)) blocking_.start(*call);
     call->ended(*call);

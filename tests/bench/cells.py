@@ -10,8 +10,9 @@ import time
 
 FILE, GROWS = "bench.dat", "grows.dat"
 FILE_BYTES = 512 << 20
-DIRECT = (("", "mode=direct"),)
-WHOLE = DIRECT + (("1m requests", "max_request=1048576"),)
+DIRECT = (("", "mode=direct"), ("over io_uring", "fuse_uring=on"))
+WHOLE = DIRECT + (("1m requests", "max_request=1048576"),
+                  ("1m requests over io_uring", "max_request=1048576,fuse_uring=on"))
 UNALIGNED = (("bounce", "unaligned=bounce"), ("split", "unaligned=split"))
 CACHED = (("mapped", "mode=mapped"), ("buffered", "mode=buffered"))
 

@@ -23,7 +23,7 @@ def version(program):
     return answer.stdout.strip().splitlines()[0]
 
 
-PAGE_LIMIT = "/proc/sys/fs/fuse/max_pages_limit"
+SETTINGS = ("/proc/sys/fs/fuse/max_pages_limit", "/sys/module/fuse/parameters/enable_uring")
 
 
 @contextlib.contextmanager
@@ -55,9 +55,12 @@ class Place:
         if self._command is None:
             yield disk, None
             return
-        with kept(PAGE_LIMIT), served(lambda mountpoint: self._command(disk, mountpoint),
-                                      must_end_well=not self.peer) as place:
-            yield place
+        with contextlib.ExitStack() as settings:
+            for setting in SETTINGS:
+                settings.enter_context(kept(setting))
+            with served(lambda mountpoint: self._command(disk, mountpoint),
+                        must_end_well=not self.peer) as place:
+                yield place
 
 
 RAW = Place("raw")

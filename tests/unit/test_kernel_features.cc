@@ -105,7 +105,7 @@ TEST(KernelFeatures, LongSetxattrRequestsAreShortened) {
   offer(kEverything);
   Features features;
   features.max_request = 255 * 4096;
-  request_features(features, false);
+  request_features(features, false, false);
   EXPECT_NE(sent(InitReply{}).flags & 1U << 29, 0U);
   struct Body {
     std::uint32_t size = 5, flags = 6, setxattr_flags = 1, padding = 0;
@@ -162,7 +162,7 @@ TEST(KernelFeatures, InitGetsOneSparePageAndWhatWasOffered) {
   offer(kEverything);
   Features features;
   features.max_request = 255 * 4096;
-  request_features(features, true);
+  request_features(features, true, false);
   EXPECT_TRUE(features.direct_io_mmap);
   EXPECT_TRUE(features.passthrough);
   const auto reply = sent(InitReply{});
@@ -176,7 +176,7 @@ TEST(KernelFeatures, NothingIsSetThatWasNotOffered) {
   offer(kEverything & ~(1ULL << 36) & ~(1ULL << 37));
   Features features;
   features.max_request = 255 * 4096;
-  request_features(features, true);
+  request_features(features, true, false);
   EXPECT_FALSE(features.direct_io_mmap);
   EXPECT_FALSE(features.passthrough);
   const auto reply = sent(InitReply{});
@@ -188,7 +188,7 @@ TEST(KernelFeatures, PassthroughIsNotAskedForWithoutTheRightToIt) {
   offer(kEverything);
   Features features;
   features.max_request = 255 * 4096;
-  request_features(features, false);
+  request_features(features, false, false);
   EXPECT_FALSE(features.passthrough);
   EXPECT_EQ(sent(InitReply{}).flags2 & kPassthroughBit, 0U);
 }

@@ -47,6 +47,9 @@ struct IoRequest {
   /// daemon: neither judged nor reported.
   bool internal = false;
   Durability durability = Durability::none;
+  /// Of a read: page-aligned memory that is the request's until its answer is sent, for the data if
+  /// it is large enough. May be empty.
+  std::span<std::byte> room = {};
 };
 
 /// One open handle on a backing file. The modes differ in how its bytes move: DirectFile by
@@ -56,7 +59,7 @@ struct IoRequest {
 /// backing. Thread-safe.
 class File {
  public:
-  /// Bytes read: part of a leased buffer, valid as long as the lease.
+  /// Bytes read: part of a leased buffer, valid as long as the lease, or of the request's room.
   struct ReadData {
     BufferPool::Lease lease;
     std::span<const std::byte> bytes;

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "alignfs/fuse/job_queue.h"
 #include "alignfs/fuse/request_pace.h"
 #include "alignfs/io/buffer_pool.h"
 
@@ -51,8 +52,10 @@ class Crew {
   bool stopping() const { return stopping_; }
   unsigned count() const { return count_; }
 
-  /// Carries out a request, and then what became ready by it.
-  void carry_out(std::span<std::byte> message) const;
+  /// Carries out a request, and then what became ready by it. `room` is its answer_room().
+  void carry_out(std::span<std::byte> message, std::span<std::byte> room = {}) const;
+  /// Does what a helper has to, but for requests in entries.
+  void run(Job job) const;
 
   /// The next message, of the size that read(2) returned, in this thread's request buffer. Empty
   /// where there is none: errno tells why, ENODEV that the mount is gone, which was reported then.

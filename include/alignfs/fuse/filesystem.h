@@ -41,8 +41,10 @@ struct Filesystem {
   const unsigned workers;
   /// Calls to the backing that there are buffers for.
   unsigned max_calls() const;
-  /// Requests are served by a RingCrew.
+  /// Requests are served by a RingCrew or a QueueCrew.
   bool uses_io_uring = false;
+  /// Requests that each queue of FUSE over io_uring holds; 0 where that is not wanted.
+  unsigned queue_entries = 0;
 
   Counters counters;
   Reporter reporter;

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <span>
 
+#include "alignfs/base/alignment.h"
 #include "alignfs/file/inode_table.h"
 
 struct fuse_conn_info;
@@ -46,6 +47,8 @@ struct Features {
   bool direct_io_mmap = false;
   /// Program mmap handed to the backing file (Linux 6.9, CAP_SYS_ADMIN).
   bool passthrough = false;
+  /// Requests come by io_uring (Linux 6.14, where root has switched it on).
+  bool over_io_uring = false;
 };
 
 /// The largest request for direct I/O in blocks of `block` bytes. One page stays in reserve: the
@@ -64,9 +67,19 @@ Status make_room_for_requests(std::size_t bytes);
 /// cannot be seen are judged as they come.
 std::size_t choose_max_read(std::size_t max_request, std::uint32_t block, bool strict);
 
+/// What the kernel wants room for in one message of a mount with `max_request`: with the page in
+/// reserve.
+constexpr std::size_t max_payload(std::size_t max_request) { return max_request + kPageSize; }
+
 /// To be called by the init handler: the INIT reply about to be sent on this thread gets the bits
-/// that 3.14 cannot set, and `features` what the kernel offers of them.
-void request_features(Features& features, bool want_passthrough);
+/// that 3.14 cannot set, and `features` what the kernel offers of them. The last two are asked for
+/// where they are wanted.
+void request_features(Features& features, bool want_passthrough, bool want_io_uring);
+
+/// Lets the kernel offer FUSE over io_uring to mounts to come (the parameter enable_uring of its
+/// module), and says so in the log; nothing where it does already. EACCES without root, EOPNOTSUPP
+/// before Linux 6.14.
+Status switch_on_io_uring();
 
 /// Flags of an OPEN or CREATE reply that 3.14 cannot set. While a scope lives, such a reply sent on
 /// this thread gets them: parallel direct writes always, passthrough where `backing_id` is above 0.
@@ -78,7 +91,8 @@ class OpenReplyScope {
   OpenReplyScope& operator=(const OpenReplyScope&) = delete;
 };
 
-/// writev of struct fuse_custom_io: applies what is due on this thread, then sends the reply.
+/// writev of struct fuse_custom_io: applies what is due on this thread, then sends the reply the
+/// way that its request came.
 ssize_t send_reply(int fd, iovec* parts, int count, void* userdata);
 
 /// The registration of one backing file with the kernel, for as long as the inode is open. All

@@ -4,14 +4,13 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <vector>
 
 #include "alignfs/base/task.h"
 #include "alignfs/fuse/crew.h"
+#include "alignfs/fuse/job_queue.h"
 
 namespace alignfs {
 
@@ -51,14 +50,6 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
  private:
   class Receiver;
 
-  /// A request, or a coroutine that has become ready, on its way to a helper.
-  struct Job {
-    BufferPool::Lease buffer;
-    std::vector<std::byte> copy;
-    std::span<std::byte> message;
-    std::coroutine_handle<> ready;
-  };
-
   /// What the watch sees of a receiver.
   struct Post {
     /// Odd while the receiver carries out a request itself.
@@ -69,10 +60,7 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
   };
 
   void live() override;
-  /// The job that a helper may do now, or nothing. Requires mutex_.
-  std::optional<Job> next_job(bool* waits);
-  void run(Job job);
-  void hand_over(Job job, bool waits);
+  void hand_over(Job job);
   void resume(std::coroutine_handle<> handle) override;
   /// Asks for one more receiver, if there may be one.
   void call_for_help();
@@ -89,10 +77,7 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
   const Settings settings_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Job> jobs_;
-  /// Those that are known to wait, and how many of them are being done.
-  std::deque<Job> long_jobs_;
-  unsigned long_running_ = 0;
+  JobQueue jobs_;
   /// Threads with nothing to do.
   std::atomic<unsigned> idle_{0};
   unsigned receivers_wanted_ = 0;

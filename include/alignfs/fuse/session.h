@@ -31,6 +31,10 @@ class Session {
  private:
   std::string mount(const std::string& mountpoint);
   bool negotiate();
+  /// Starts the workers. One line for a person if there are none to be had.
+  std::string start_crew();
+  Duties duties();
+  std::unique_ptr<Crew> make_queue_crew();
   std::unique_ptr<Crew> make_crew();
   /// One message from the kernel.
   void process(std::span<std::byte> message);

@@ -3,6 +3,7 @@
 #include <liburing.h>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 
 #include "alignfs/base/result.h"
@@ -14,9 +15,22 @@ namespace alignfs {
 /// over many. Made, used and destroyed on one thread.
 class UringEngine : public Engine {
  public:
-  /// A ring for `depth` calls at once. EPERM or ENOSYS where io_uring is not allowed: by seccomp,
-  /// by kernel.io_uring_disabled, or because the kernel has none.
-  static Result<std::unique_ptr<UringEngine>> create(unsigned depth);
+  /// Something other than a call that is done in the same ring. Must outlive what it was queued
+  /// for.
+  class Guest {
+   public:
+    /// Called by reap() and end_calls(): the result of the completion, as in struct io_uring_cqe.
+    virtual void completed(int result) = 0;
+
+   protected:
+    ~Guest() = default;
+  };
+
+  /// A ring for `depth` calls at once, and with `guests` above 0 as many entries of their own for
+  /// guests, of 128 bytes, which commands to drivers need. EPERM or ENOSYS where io_uring is not
+  /// allowed: by seccomp, by kernel.io_uring_disabled, or because the kernel has none; EINVAL where
+  /// it has no such entries (before Linux 5.19).
+  static Result<std::unique_ptr<UringEngine>> create(unsigned depth, unsigned guests = 0);
   /// No call may be running.
   ~UringEngine() override;
   UringEngine(const UringEngine&) = delete;
@@ -29,8 +43,22 @@ class UringEngine : public Engine {
   /// Calls that were started and have not ended.
   unsigned in_flight() const { return in_flight_; }
 
+  /// Queues what `prepare` makes of an empty entry, on behalf of `guest`.
+  template <typename Prepare>
+  void queue(Guest& guest, Prepare prepare) {
+    auto* entry = slot();
+    prepare(entry);
+    entry->user_data = reinterpret_cast<std::uintptr_t>(&guest) | kGuestMark;
+  }
+
   /// Hands over what was queued.
   void submit();
+  /// The same, and waits until something is done or a signal comes. What is done is left to
+  /// end_calls().
+  void submit_and_wait();
+  /// Ends the calls and informs the guests that are known to be done, without a system call.
+  /// Returns how many.
+  unsigned end_calls();
   /// Ends the calls that are done, handing over what was queued. Returns how many.
   unsigned reap();
   /// Waits until a call is done, `fd` can be read, or a signal comes, handing over what was queued.
@@ -40,12 +68,19 @@ class UringEngine : public Engine {
   void wait_for_calls(std::chrono::microseconds limit);
 
  private:
-  explicit UringEngine(unsigned depth) : depth_(depth) {}
+  /// Tells a guest from a call in the data of an entry: neither lies at an odd address.
+  static constexpr std::uintptr_t kGuestMark = 1;
+
+  UringEngine(unsigned depth, unsigned guests) : depth_(depth), guests_(guests) {}
+  int set_up();
+  /// An empty entry; never null where guests were announced, or while there are less than `depth_`
+  /// calls.
   io_uring_sqe* slot();
 
   io_uring ring_{};
   BlockingEngine blocking_;
   const unsigned depth_;
+  const unsigned guests_;
   bool deferred_ = false;
   bool watching_ = false;
   unsigned in_flight_ = 0;
