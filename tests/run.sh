@@ -32,5 +32,12 @@ if ! { [ -r /dev/fuse ] && [ -w /dev/fuse ]; }; then
   say "/dev/fuse cannot be opened: every test that mounts will be skipped"
 fi
 
+# Mounts with fuse_uring=on switch this on for the whole machine.
+setting=/sys/module/fuse/parameters/enable_uring
+if [ -w "$setting" ]; then
+  before=$(cat "$setting")
+  trap 'echo "$before" >"$setting"' EXIT
+fi
+
 say "run the tests of preset $preset"
-exec ctest --test-dir "build/$preset" --output-on-failure --no-tests=error --no-label-summary -j2 "$@"
+ctest --test-dir "build/$preset" --output-on-failure --no-tests=error --no-label-summary -j2 "$@"

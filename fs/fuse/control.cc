@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "alignfs/fuse/filesystem.h"
@@ -148,6 +149,12 @@ std::string Control::take_events(Handle& handle, std::size_t size) {
   return piece;
 }
 
+/// Requests that wait occupy entries, where they come in such, and others must still get through.
+std::size_t Control::most_waiters() const {
+  if (!filesystem_.features.over_io_uring) return std::numeric_limits<std::size_t>::max();
+  return std::max(1u, filesystem_.queue_entries / 2);
+}
+
 void Control::wait_for_events(fuse_req_t request, Handle& handle, std::size_t size) {
   // Before anybody else may answer and free the request.
   fuse_req_interrupt_func(request, &Control::interrupted, this);
@@ -155,7 +162,10 @@ void Control::wait_for_events(fuse_req_t request, Handle& handle, std::size_t si
   {
     const std::lock_guard guard(mutex_);
     // An interruption that came before the waiter was there found nothing to end.
-    error = closing_ ? ENODEV : fuse_req_interrupted(request) != 0 ? EINTR : 0;
+    error = closing_                             ? ENODEV
+            : fuse_req_interrupted(request) != 0 ? EINTR
+            : waiters_.size() >= most_waiters()  ? EBUSY
+                                                 : 0;
     if (error == 0) waiters_[request] = {&handle, size};
   }
   if (error != 0) {

@@ -292,8 +292,9 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
     return nullptr;
   }
   filesystem->inodes = *std::move(inodes);
-  filesystem->local_disk =
-      is_local_disk_filesystem(filesystem->inodes->path_of(filesystem->inodes->root())->get());
+  const auto root = filesystem->inodes->path_of(filesystem->inodes->root());
+  filesystem->local_disk = is_local_disk_filesystem(root->get());
+  filesystem->local = is_local_filesystem(root->get());
   if (options.mode == MountOptions::Mode::mapped) {
     install_fault_guard();
     if (!filesystem->local_disk) {

@@ -161,6 +161,8 @@ void QueueCrew::Server::make_entries() {
 void QueueCrew::Server::run() {
   make_entries();
   auto engine = UringEngine::create(crew_.settings_.depth, unsigned(entries_.size()) + 1);
+  // The mount answers when its crew is complete.
+  crew_.wait_for_servers();
   if (!engine) return crew_.server_is_ready(engine.code());
   engine_ = *std::move(engine);
   of_this_thread_ = this;
@@ -366,6 +368,13 @@ unsigned QueueCrew::entries_for(std::size_t buffers, const kernel::Processors& p
   const std::size_t busy = processors.online.size();
   const auto taken = 1 + processors.possible - busy;
   return busy == 0 || buffers < taken ? 0 : unsigned((buffers - taken) / busy);
+}
+
+void QueueCrew::wait_for_servers() {
+  std::unique_lock lock(mutex_);
+  ++made_;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return made_ == servers_.size() || stopping(); });
 }
 
 void QueueCrew::server_is_ready(int error) {

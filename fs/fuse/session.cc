@@ -215,7 +215,7 @@ std::unique_ptr<Crew> Session::make_queue_crew() {
                           .entries = filesystem_.queue_entries,
                           .payload = kernel::max_payload(filesystem_.features.max_request),
                           .depth = filesystem_.max_calls(),
-                          .local_backing = filesystem_.local_disk});
+                          .local_backing = filesystem_.local});
 }
 
 std::unique_ptr<Crew> Session::make_crew() {

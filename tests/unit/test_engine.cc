@@ -213,6 +213,29 @@ TEST_F(Uring, WhatIsCancelledIsDoneByTheSystemCall) {
   EXPECT_EQ(call.result, -ESPIPE);
 }
 
+TEST(UringGuests, ShareTheRingWithCalls) {
+  struct Counter final : UringEngine::Guest {
+    void completed(int result) override { results.push_back(result); }
+    std::vector<int> results;
+  };
+  auto engine = UringEngine::create(4, 2);
+  ASSERT_TRUE(engine.ok());
+  Counter first, second;
+  const Pipe pipe;
+  ASSERT_EQ(::write(pipe.write_end.get(), "a", 1), 1);
+  for (int round = 1; round <= 100; ++round) {
+    (*engine)->queue(first, [](io_uring_sqe* entry) { ::io_uring_prep_nop(entry); });
+    (*engine)->queue(second, [](io_uring_sqe* entry) { ::io_uring_prep_close(entry, -1); });
+    while (int(second.results.size()) < round || int(first.results.size()) < round) {
+      (*engine)->submit_and_wait();
+      (*engine)->end_calls();
+    }
+  }
+  EXPECT_EQ(first.results, std::vector<int>(100, 0));
+  EXPECT_EQ(second.results, std::vector<int>(100, -EBADF));
+  EXPECT_EQ((*engine)->in_flight(), 0U);
+}
+
 TEST_F(Uring, WaitsForTheDescriptorToo) {
   Pipe pipe;
   ASSERT_EQ(::write(pipe.write_end.get(), "a", 1), 1);

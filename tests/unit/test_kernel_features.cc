@@ -78,6 +78,7 @@ void offer(std::uint64_t flags) {
 constexpr std::uint64_t kEverything = ~std::uint64_t{0};
 constexpr std::uint32_t kMmapBit = 1U << 4;         // 36 - 32
 constexpr std::uint32_t kPassthroughBit = 1U << 5;  // 37 - 32
+constexpr std::uint32_t kIoUringBit = 1U << 9;      // 41 - 32
 
 TEST(KernelFeatures, TmpfileReachesLibfuseAsCreate) {
   auto bytes = message(51, fuse_create_in{});
@@ -191,6 +192,23 @@ TEST(KernelFeatures, PassthroughIsNotAskedForWithoutTheRightToIt) {
   request_features(features, false, false);
   EXPECT_FALSE(features.passthrough);
   EXPECT_EQ(sent(InitReply{}).flags2 & kPassthroughBit, 0U);
+}
+
+TEST(KernelFeatures, IoUringIsAskedForWhereItIsWantedAndOffered) {
+  Features features;
+  features.max_request = 255 * 4096;
+  offer(kEverything);
+  request_features(features, false, true);
+  EXPECT_TRUE(features.over_io_uring);
+  EXPECT_EQ(sent(InitReply{}).flags2 & kIoUringBit, kIoUringBit);
+  offer(kEverything);
+  request_features(features, false, false);
+  EXPECT_FALSE(features.over_io_uring);
+  EXPECT_EQ(sent(InitReply{}).flags2 & kIoUringBit, 0U);
+  offer(kEverything & ~(1ULL << 41));
+  request_features(features, false, true);
+  EXPECT_FALSE(features.over_io_uring);
+  EXPECT_EQ(sent(InitReply{}).flags2 & kIoUringBit, 0U);
 }
 
 TEST(KernelFeatures, RequestsAreWholeBlocksAndLeaveAPageInReserve) {

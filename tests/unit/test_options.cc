@@ -72,6 +72,14 @@ TEST(Options, EveryEngineIsTaken) {
   EXPECT_EQ(parsed({"engine=threads,engine=auto,poll=1000"}).engine, Engine::automatic);
 }
 
+TEST(Options, RequestsByIoUringAreAChoice) {
+  using Choice = MountOptions::FuseUring;
+  EXPECT_EQ(parsed({}).fuse_uring, Choice::automatic);
+  EXPECT_EQ(parsed({"fuse_uring=on"}).fuse_uring, Choice::on);
+  EXPECT_EQ(parsed({"engine=uring,fuse_uring=off"}).fuse_uring, Choice::off);
+  EXPECT_EQ(parsed({"fuse_uring=off,fuse_uring=auto"}).fuse_uring, Choice::automatic);
+}
+
 TEST(Options, EveryModeIsTakenWithWhatItUses) {
   EXPECT_EQ(parsed({"mode=direct"}).mode, Mode::direct);
   EXPECT_EQ(parsed({"mode=buffered,dsync"}).mode, Mode::buffered);
@@ -175,6 +183,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"dsync=1", "dsync", "takes no value"}, Wrong{"threads=0", "0", "1 to 256"},
         Wrong{"engine=aio", "aio", "auto, uring or threads"},
         Wrong{"poll=1001", "1001", "0 to 1000"}, Wrong{"poll=-1", "-1", "0 to 1000"},
+        Wrong{"fuse_uring=yes", "yes", "auto, on or off"},
+        Wrong{"engine=threads,fuse_uring=on", "fuse_uring", "engine=auto or engine=uring"},
         Wrong{"engine=threads,poll=10", "poll", "engine=auto or engine=uring"},
         Wrong{"unaligned=reject,report=tty", "tty", "log or log+tty"},
         Wrong{"report=log+tty", "report", "unaligned=reject"},
@@ -212,6 +222,7 @@ TEST(Options, TheListShowsEveryOptionInForce) {
   EXPECT_EQ(listed("mode=buffered", "passthrough"), "off");
   EXPECT_EQ(listed("engine=uring", "engine"), "uring");
   EXPECT_EQ(listed("poll=7", "poll"), "7");
+  EXPECT_EQ(listed("fuse_uring=on", "fuse_uring"), "on");
   EXPECT_EQ(listed("unaligned=reject,report=log+tty", "report"), "log+tty");
   EXPECT_EQ(listed("max_request=65536", "max_request"), "65536");
   EXPECT_EQ(listed("max_request=auto", "max_request"), "auto");
@@ -228,6 +239,7 @@ TEST(Options, TheListLeavesOutWhatTheOthersLeaveWithoutEffect) {
   EXPECT_EQ(listed("mode=buffered", "map_advice"), "missing");
   EXPECT_EQ(listed("unaligned=bounce", "mem_align"), "missing");
   EXPECT_EQ(listed("engine=threads", "poll"), "missing");
+  EXPECT_EQ(listed("engine=threads", "fuse_uring"), "missing");
   EXPECT_EQ(listed("unaligned=bounce", "report"), "missing");
 }
 

@@ -66,6 +66,7 @@ class Control {
   std::string stats_text() const;
   /// The next lines for `handle`; empty where there are none yet.
   std::string take_events(Handle& handle, std::size_t size);
+  std::size_t most_waiters() const;
   void wait_for_events(fuse_req_t request, Handle& handle, std::size_t size);
   static void interrupted(fuse_req_t request, void* control);
 

@@ -64,6 +64,8 @@ struct Filesystem {
   std::unique_ptr<InodeTable> inodes;
   /// is_local_disk_filesystem(SOURCE).
   bool local_disk = false;
+  /// is_local_filesystem(SOURCE).
+  bool local = false;
   kernel::Features features;
   fuse_session* session = nullptr;
   Control control;

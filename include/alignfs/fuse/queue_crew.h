@@ -75,6 +75,8 @@ class QueueCrew final : public Crew, private ReadyQueue::Elsewhere {
   void resume(std::coroutine_handle<> handle) override;
   /// Does a job that no helper has taken. False if there is none.
   bool do_a_job();
+  /// Until all servers have made what they serve with.
+  void wait_for_servers();
   /// `error` says why the kernel took not all of its entries; 0 if it did.
   void server_is_ready(int error);
 
@@ -84,7 +86,8 @@ class QueueCrew final : public Crew, private ReadyQueue::Elsewhere {
   JobQueue jobs_;
   std::vector<std::unique_ptr<Server>> servers_;
   std::atomic<unsigned> roles_{0};
-  unsigned ready_ = 0;
+  /// Servers that have come so far.
+  unsigned made_ = 0, ready_ = 0;
   int error_ = 0;
 
   /// Requests to be interrupted that libfuse does not know yet, and such as are over; the newest

@@ -13,4 +13,9 @@ namespace alignfs {
 ///   FUSE send data off at close.
 bool is_local_disk_filesystem(int fd);
 
+/// True if nothing stands behind the file or directory at `fd` but disks and memory of this
+/// machine: the filesystems above, tmpfs and ramfs. What they know of names and attributes they
+/// tell at once as a rule, where others ask a server or another filesystem first.
+bool is_local_filesystem(int fd);
+
 }  // namespace alignfs
