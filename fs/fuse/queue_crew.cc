@@ -102,7 +102,8 @@ class QueueCrew::Server final : public RingEntry::Server {
   void look_at_callers(pid_t caller);
   void dispatch(RingEntry& entry);
   bool careful() const;
-  bool may_run_here(const Pace& pace) const;
+  bool may_call_here() const;
+  bool may_run_here(const Pace& pace);
   void run_here(RingEntry& entry);
   void call_here(RingEntry& entry);
   Clock::duration occupied_by(RingEntry& entry);
@@ -252,7 +253,7 @@ void QueueCrew::Server::dispatch(RingEntry& entry) {
   const Pace pace = crew_.duties_.pace(entry.message());
   ++in_hand_;
   look_at_callers(pace.caller);
-  if (pace.kind == Pace::Kind::leaves_thread && alone_ == kAlone && !careful()) {
+  if (pace.kind == Pace::Kind::leaves_thread && may_call_here()) {
     call_here(entry);
   } else if (pace.kind == Pace::Kind::at_once || pace.kind == Pace::Kind::leaves_thread) {
     crew_.carry_out(entry);
@@ -270,9 +271,16 @@ bool QueueCrew::Server::careful() const {
   return careful_until_ != Clock::time_point{} && Clock::now() < careful_until_;
 }
 
-bool QueueCrew::Server::may_run_here(const Pace& pace) const {
+bool QueueCrew::Server::may_call_here() const {
+  return crew_.settings_.local_backing && alone_ == kAlone && !careful();
+}
+
+bool QueueCrew::Server::may_run_here(const Pace& pace) {
   if (!crew_.settings_.local_backing || pace.kind == Pace::Kind::waits || careful()) return false;
-  return usual_ < kShort || alone_ == kAlone;
+  if (usual_ < kShort || alone_ == kAlone) return true;
+  // Nothing is measured any more; what was is forgotten in time, and tried again.
+  usual_ -= usual_ / 64;
+  return false;
 }
 
 void QueueCrew::Server::run_here(RingEntry& entry) {
@@ -324,7 +332,8 @@ void QueueCrew::Server::commit_what_others_answered() {
 
 void QueueCrew::Server::lost(RingEntry&, int error) {
   lost_by_ = error;
-  if (means_gone(error)) crew_.duties_.gone();
+  if (means_gone(error)) return crew_.duties_.gone();
+  spdlog::error("the kernel gave a place for requests up: {}", std::strerror(error));
 }
 
 std::uint64_t QueueCrew::Server::name_of(std::uint64_t unique) const {

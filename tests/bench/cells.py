@@ -13,8 +13,11 @@ FILE_BYTES = 512 << 20
 DIRECT = (("", "mode=direct"), ("over io_uring", "fuse_uring=on"))
 WHOLE = DIRECT + (("1m requests", "max_request=1048576"),
                   ("1m requests over io_uring", "max_request=1048576,fuse_uring=on"))
-UNALIGNED = (("bounce", "unaligned=bounce"), ("split", "unaligned=split"))
-CACHED = (("mapped", "mode=mapped"), ("buffered", "mode=buffered"))
+UNALIGNED = (("bounce", "unaligned=bounce"), ("split", "unaligned=split"),
+             ("bounce over io_uring", "unaligned=bounce,fuse_uring=on"))
+MAPPED = (("mapped", "mode=mapped"),
+          ("mapped over io_uring", "mode=mapped,engine=uring,fuse_uring=on"))
+CACHED = MAPPED + (("buffered", "mode=buffered"),)
 
 
 class Refused(Exception):
@@ -90,7 +93,7 @@ class FioCell:
 class MetaCell:
     """Things done to many files: how many of them a second."""
     unit = "files/s"
-    alignfs, peers, raw, loop512 = DIRECT + (("mapped", "mode=mapped"),), True, True, False
+    alignfs, peers, raw, loop512 = DIRECT + MAPPED, True, True, False
 
     def __init__(self, name, walk):
         self.name, self._walk = name, walk

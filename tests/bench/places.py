@@ -27,18 +27,18 @@ SETTINGS = ("/proc/sys/fs/fuse/max_pages_limit", "/sys/module/fuse/parameters/en
 
 
 @contextlib.contextmanager
-def kept(setting):
-    """What the mount changes of the machine, the next one must not find."""
-    if not os.path.exists(setting):
-        yield
-        return
-    with open(setting) as file:
-        before = file.read()
+def kept_settings():
+    """What a mount changes of the machine, the next one must not find."""
+    before = {}
+    for setting in filter(os.path.exists, SETTINGS):
+        with open(setting) as file:
+            before[setting] = file.read()
     try:
         yield
     finally:
-        with open(setting, "w") as file:
-            file.write(before)
+        for setting, value in before.items():
+            with open(setting, "w") as file:
+                file.write(value)
 
 
 class Place:
@@ -55,12 +55,9 @@ class Place:
         if self._command is None:
             yield disk, None
             return
-        with contextlib.ExitStack() as settings:
-            for setting in SETTINGS:
-                settings.enter_context(kept(setting))
-            with served(lambda mountpoint: self._command(disk, mountpoint),
-                        must_end_well=not self.peer) as place:
-                yield place
+        with kept_settings(), served(lambda mountpoint: self._command(disk, mountpoint),
+                                     must_end_well=not self.peer) as place:
+            yield place
 
 
 RAW = Place("raw")

@@ -19,10 +19,11 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "python"))
 from alignfs_testing import alignfs, begin, loop_disk, served  # noqa: E402
+from places import kept_settings  # noqa: E402
 
 SIZE = 64 << 20
 SECONDS = 2
-ENGINES = ("engine=uring", "engine=threads")
+ENGINES = ("engine=uring", "engine=threads", "fuse_uring=on")
 
 
 def reads_a_second(path):
@@ -77,7 +78,8 @@ def main():
             for number in range(rounds):
                 print(f"round {number + 1} of {rounds}", file=sys.stderr)
                 for engine in ENGINES:
-                    with alignfs(slow[0], engine + ",attr_timeout=0") as mountpoint:
+                    with (kept_settings(),
+                          alignfs(slow[0], engine + ",attr_timeout=0") as mountpoint):
                         ratios[engine].append(measure(mountpoint))
     print("| engine | reads beside slow calls, of those without |\n|---|---|")
     for engine in ENGINES:

@@ -401,6 +401,9 @@ TEST_P(ControlOfEveryMode, StatsCountTheTimeOfEveryRequest) {
   }
   struct stat status {};
   ASSERT_EQ(stat(file().c_str(), &status), 0);
+  // Nobody waits for a release, close(2) neither.
+  ASSERT_TRUE(eventually(
+      [&] { return Stats(mount_->path()).sum("alignfs_requests_total", "release") > 0; }));
   const Stats stats(mount_->path());
   for (const char* operation : {"read", "open", "lookup", "getattr", "release"}) {
     if (GetParam().passthrough && std::string_view(operation) == "read") continue;
