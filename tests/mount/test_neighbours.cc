@@ -18,6 +18,7 @@
 #include "mount/support/command.h"
 #include "mount/support/fd.h"
 #include "mount/support/fixture.h"
+#include "mount/support/meanwhile.h"
 #include "mount/support/modes.h"
 #include "mount/support/mount.h"
 
@@ -46,23 +47,6 @@ mode_t mode_of(const std::string& path) {
   EXPECT_EQ(statx(AT_FDCWD, path.c_str(), 0, STATX_MODE, &status), 0) << path;
   return status.stx_mode & 07777;
 }
-
-/// Repeats `action` on a thread of its own until destroyed.
-class Meanwhile {
- public:
-  explicit Meanwhile(std::function<void()> action)
-      : thread_([this, action = std::move(action)] {
-          while (!stop_) action();
-        }) {}
-  ~Meanwhile() {
-    stop_ = true;
-    thread_.join();
-  }
-
- private:
-  std::atomic<bool> stop_{false};
-  std::thread thread_;
-};
 
 TEST_P(Neighbours, AppendsFindTheEndThatFallocateMade) {
   const Fd fd = open_file(mounted("file"), O_RDWR | O_CREAT | O_APPEND);
@@ -123,75 +107,6 @@ TEST_P(Neighbours, AnAppendOnlyFileTakesAppendsAlone) {
   close(fd);
   ASSERT_EQ(set_flags(0), 0);
   EXPECT_EQ(read_file(backing("file")), "one" + more);
-}
-
-TEST_P(Neighbours, AStoreThroughAMappingIsNotUndoneByAWriteNextToIt) {
-  write_file(mounted("file"), std::string(8192, '\0'));
-  const Fd mapped = open_file(mounted("file"), O_RDWR);
-  void* memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, mapped.get(), 0);
-  ASSERT_NE(memory, MAP_FAILED);
-  auto* cell = static_cast<volatile unsigned*>(memory);
-  const Fd writer = open_file(mounted("file"), O_RDWR);
-  long undone = 0;
-  {
-    const Meanwhile writes([&] {
-      if (pwrite(writer.get(), "y", 1, 100) != 1) ADD_FAILURE() << "pwrite failed";
-    });
-    // Each value is looked at again only after many writes had the time to undo it.
-    for (unsigned value = 1; value <= 3000; ++value) {
-      *cell = value;
-      for (int i = 0; i < 20; ++i) {
-        std::this_thread::yield();
-        undone += *cell != value;
-      }
-    }
-  }
-  munmap(memory, 4096);
-  EXPECT_EQ(undone, 0);
-}
-
-TEST_P(Neighbours, AStoreIntoAPageThatWasNotCachedIsNotUndoneByAWriteNextToIt) {
-  // A file that was once met in the middle is written in another way from then on: so, many files.
-  for (int file = 0; file < 20; ++file) {
-    const auto name = "file" + std::to_string(file);
-    write_file(mounted(name), std::string(8192, '\0'));
-    const Fd mapped = open_file(mounted(name), O_RDWR);
-    void* memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, mapped.get(), 0);
-    ASSERT_NE(memory, MAP_FAILED);
-    auto* cell = static_cast<volatile unsigned*>(memory);
-    const Fd writer = open_file(mounted(name), O_RDWR);
-    const Fd behind = open_file(backing(name), O_RDONLY);
-    long stores_lost = 0, writes_lost = 0, errors = 0;
-    std::atomic<unsigned> written{0};
-    {
-      const Meanwhile writes([&] {
-        const unsigned number = written + 1;
-        unsigned found = 0;
-        if (pwrite(writer.get(), &number, sizeof number, 100) != sizeof number ||
-            pread(writer.get(), &found, sizeof found, 100) != sizeof found) {
-          ADD_FAILURE() << "call failed: " << errno;
-        }
-        writes_lost += found != number;
-        written = number;
-        written.notify_one();
-      });
-      for (unsigned value = 1; value <= 500; ++value) {
-        *cell = value;
-        // The write that met it is over, and so is one that found the page in the cache.
-        for (unsigned now = written, last = now + 2; now < last; now = written) written.wait(now);
-        stores_lost += *cell != value;
-        // So that the next write and the next store both find the page on the disk alone.
-        errors += msync(memory, 4096, MS_SYNC) != 0;
-        EXPECT_EQ(madvise(memory, 4096, MADV_DONTNEED), 0);
-        EXPECT_EQ(posix_fadvise(behind.get(), 0, 4096, POSIX_FADV_DONTNEED), 0);
-      }
-    }
-    munmap(memory, 4096);
-    EXPECT_EQ(stores_lost, 0);
-    EXPECT_EQ(writes_lost, 0);
-    // The kernel reports EIO once where a direct write and a store meet in a page.
-    EXPECT_LE(errors, 1);
-  }
 }
 
 TEST_P(Neighbours, TwoNamesThroughABindMountAreOneFile) {
