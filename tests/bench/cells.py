@@ -10,10 +10,11 @@ import time
 
 FILE, GROWS = "bench.dat", "grows.dat"
 FILE_BYTES = 512 << 20
-DIRECT = (("", "mode=direct"), ("over io_uring", "fuse_uring=on"))
-WHOLE = DIRECT + (("1m requests", "max_request=1048576"),
+DIRECT = (("", "fuse_uring=off"), ("over io_uring", "fuse_uring=on"))
+WHOLE = DIRECT + (("1m requests", "max_request=1048576,fuse_uring=off"),
                   ("1m requests over io_uring", "max_request=1048576,fuse_uring=on"))
-UNALIGNED = (("bounce", "unaligned=bounce"), ("split", "unaligned=split"),
+UNALIGNED = (("bounce", "unaligned=bounce,fuse_uring=off"),
+             ("split", "unaligned=split,fuse_uring=off"),
              ("bounce over io_uring", "unaligned=bounce,fuse_uring=on"))
 MAPPED = (("mapped", "mode=mapped"),
           ("mapped over io_uring", "mode=mapped,engine=uring,fuse_uring=on"))
