@@ -50,7 +50,7 @@ for sector in 512 4096; do
   # With blocks of its own: a write into a hole goes through the page cache, whatever it asks for.
   head -c 8192 /dev/zero > "/mnt/disk$sector/wal"
 done
-sync
+sync --file-system /mnt/disk512/wal /mnt/disk4096/wal
 cd /mnt
 
 # What differs from run to run: addresses but for their end, numbers of descriptors, processes and

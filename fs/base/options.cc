@@ -142,12 +142,9 @@ const std::vector<Spec>& specs() {
                                              {"uring", Options::Engine::uring},
                                              {"threads", Options::Engine::threads}});
          }},
-        {"fuse_uring", "auto, on or off",
+        {"fuse_uring", "off or on",
          [](Parser& parser, std::string_view value) {
-           return set_word<Options::FuseUring>(parser.options.fuse_uring, value,
-                                               {{"auto", Options::FuseUring::automatic},
-                                                {"on", Options::FuseUring::on},
-                                                {"off", Options::FuseUring::off}});
+           return set_word<bool>(parser.options.fuse_uring, value, {{"off", false}, {"on", true}});
          }},
         {"poll", "microseconds from 0 to 1000",
          [](Parser& parser, std::string_view value) {
@@ -352,7 +349,6 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
   static constexpr const char* kEnforce[] = {"all", "odirect"};
   static constexpr const char* kMode[] = {"direct", "mapped", "buffered"};
   static constexpr const char* kEngine[] = {"auto", "uring", "threads"};
-  static constexpr const char* kFuseUring[] = {"auto", "on", "off"};
   static constexpr const char* kAdvice[] = {"normal", "sequential", "random", "willneed"};
   std::vector<std::pair<std::string, std::string>> list = {
       {"mode", kMode[int(options.mode)]},
@@ -366,7 +362,7 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
       {"passthrough", on_off(options.passthrough)},
       {"dsync", on_off(options.dsync)},
       {"engine", kEngine[int(options.engine)]},
-      {"fuse_uring", kFuseUring[int(options.fuse_uring)]},
+      {"fuse_uring", on_off(options.fuse_uring)},
       {"poll", std::to_string(options.poll.count())},
       {"max_request", options.max_request ? std::to_string(*options.max_request) : "auto"},
       {"threads", options.threads ? std::to_string(*options.threads) : "auto"},

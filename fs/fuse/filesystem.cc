@@ -55,24 +55,23 @@ bool choose_io_uring(const MountOptions& options, std::string& complaint) {
   return false;
 }
 
-/// What FUSE over io_uring is wanted with, as Filesystem::queue_entries. `complaint` gets one line
-/// if it is asked for and not to be had.
+/// Filesystem::queue_entries where FUSE over io_uring is asked for. `complaint` gets one line if it
+/// is not to be had.
 unsigned choose_queue_entries(const Filesystem& filesystem, std::string& complaint) {
-  using Choice = MountOptions::FuseUring;
-  const auto choice = filesystem.options.fuse_uring;
-  if (!filesystem.uses_io_uring || choice == Choice::off) return 0;
-  const auto entries =
-      QueueCrew::entries_for(filesystem.receive_buffers.limit(), kernel::processors());
-  if (choice == Choice::automatic) return entries;
-  const auto offered = kernel::switch_on_io_uring();
-  if (!offered) {
-    complaint = fmt::format("option 'fuse_uring' does not take 'on' here: {} ({})",
-                            offered.error().context, std::strerror(offered.code()));
+  if (!filesystem.options.fuse_uring) return 0;
+  const auto processors = kernel::processors();
+  const auto entries = QueueCrew::entries_for(filesystem.receive_buffers.limit(), processors);
+  if (!filesystem.uses_io_uring) {
+    complaint =
+        "option 'fuse_uring' does not take 'on' here: no io_uring (-o engine=uring says why)";
   } else if (entries == 0) {
     complaint = fmt::format(
         "option 'fuse_uring' does not take 'on' here: {} workers have no buffers for {} processors "
         "(-o threads= takes more)",
-        filesystem.workers, kernel::processors().possible);
+        filesystem.workers, processors.possible);
+  } else if (const auto offered = kernel::switch_on_io_uring(); !offered) {
+    complaint = fmt::format("option 'fuse_uring' does not take 'on' here: {} ({})",
+                            offered.error().context, std::strerror(offered.code()));
   }
   return entries;
 }

@@ -49,7 +49,7 @@ Mount options, default first:
   passthrough                      mapped, buffered: the kernel serves files itself where it can
   dsync                            every write is on media before it returns
   engine=auto|uring|threads        how the backing is called
-  fuse_uring=auto|on|off           requests come by io_uring, not by reads of /dev/fuse
+  fuse_uring=off|on                requests come by io_uring, not by reads of /dev/fuse
   poll=50|N                        microseconds to look for the next request before sleeping
   max_request=auto|N               bytes of one request; root may exceed the kernel's limit
   threads=auto|N                   workers

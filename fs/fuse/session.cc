@@ -170,28 +170,17 @@ std::string Session::start(const std::string& mountpoint) {
 }
 
 std::string Session::start_crew() {
-  auto& over_io_uring = filesystem_.features.over_io_uring;
-  if (filesystem_.options.fuse_uring == MountOptions::FuseUring::on && !over_io_uring) {
+  const bool over_io_uring = filesystem_.features.over_io_uring;
+  if (filesystem_.options.fuse_uring && !over_io_uring) {
     return "option 'fuse_uring' does not take 'on' here: the kernel does not offer it";
   }
-  if (over_io_uring) {
-    try {
-      crew_ = make_queue_crew();
-      crew_->start();
-      return {};
-    } catch (const std::system_error& problem) {
-      crew_.reset();
-      if (filesystem_.options.fuse_uring == MountOptions::FuseUring::on) {
-        return fmt::format("option 'fuse_uring' does not take 'on' here: {}", problem.what());
-      }
-      spdlog::warn("{}: requests are read from /dev/fuse", problem.what());
-      over_io_uring = false;
-    }
-  }
   try {
-    crew_ = make_crew();
+    crew_ = over_io_uring ? make_queue_crew() : make_crew();
     crew_->start();
   } catch (const std::system_error& problem) {
+    if (over_io_uring) {
+      return fmt::format("option 'fuse_uring' does not take 'on' here: {}", problem.what());
+    }
     return fmt::format("cannot start {} workers: {} (-o threads= takes fewer)", filesystem_.workers,
                        problem.what());
   }

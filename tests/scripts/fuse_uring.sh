@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Requests by io_uring: where the kernel offers it, not where it does not, and what makes the kernel
-# offer it. Sets the parameter enable_uring of the fuse module back.
+# Requests by io_uring: where they are asked for alone, and what makes the kernel offer them. Sets
+# the parameter enable_uring of the fuse module back.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/../real/lib/mounts.sh"
 
@@ -35,7 +35,7 @@ refuses() {
 }
 
 echo N >"$setting"
-serves fuse_uring=auto off
+serves engine=uring off
 [[ $(cat "$setting") == N ]] || fail "switched on unasked"
 
 # As containers see it.
@@ -49,10 +49,10 @@ umount "$parameters"
 serves fuse_uring=on,threads=8 on
 grep -q "enable_uring of the fuse module switched on" "$work/log" || fail "not said"
 [[ $(cat "$setting") == Y ]] || fail "not switched on"
-serves fuse_uring=auto on
-serves mode=mapped,engine=uring on
-serves mode=mapped off
-serves engine=threads off
+serves engine=auto off
+serves mode=mapped,engine=uring,fuse_uring=on on
+refuses mode=mapped,fuse_uring=on "option 'fuse_uring' does not take 'on' here: no io_uring"
+refuses engine=threads,fuse_uring=on "option 'fuse_uring' is used by engine=auto or engine=uring"
 serves fuse_uring=off off
 
 # More readers of events than a queue has places, and still everybody else is served.
