@@ -201,7 +201,9 @@ void QueueCrew::Server::roam(bool away) {
 
 void QueueCrew::Server::look_at_callers(pid_t caller) {
   const bool same = caller == last_caller_;
-  const bool company = in_hand_ > 1;
+  // Of those that came together the first is not alone either, though it may be over when the
+  // next one is looked at.
+  const bool company = in_hand_ > 1 || arrived_.size() > 1;
   last_caller_ = caller;
   alone_ = same && !company ? std::min(alone_ + 1, kAlone) : 0;
   if (!second_) return;
@@ -305,8 +307,9 @@ Clock::duration QueueCrew::Server::occupied_by(RingEntry& entry) {
 }
 
 void QueueCrew::Server::commit(RingEntry& entry) {
+  // What made no message was answered without having been in hand.
+  if (!entry.message().empty()) --in_hand_;
   entry.commit(*engine_, crew_.duties_.fd);
-  --in_hand_;
 }
 
 void QueueCrew::Server::answered(RingEntry& entry) {

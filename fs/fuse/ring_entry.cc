@@ -117,6 +117,7 @@ void RingEntry::completed(int result) {
 }
 
 bool RingEntry::assemble() {
+  message_ = {};
   const auto& from = headers();
   fuse_in_header header;
   std::memcpy(&header, from.in_out, sizeof header);

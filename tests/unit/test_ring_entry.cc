@@ -148,6 +148,7 @@ TEST_F(RingEntryTest, WhatMakesNoMessageIsAnsweredAllTheSame) {
     send(12, std::string(40, 'o'), "", missing);
     EXPECT_EQ(at<fuse_out_header>(0).error, -EIO);
     EXPECT_EQ(at<fuse_out_header>(0).unique, 12U);
+    EXPECT_TRUE(entry_->message().empty());
   }
   put(kPayloadSize, std::uint32_t(kPayload + 1));
   complete(0);

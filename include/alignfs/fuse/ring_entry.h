@@ -65,7 +65,7 @@ class RingEntry final : public UringEngine::Guest {
 
   /// Offers the entry to the kernel. What is wrong with it is told by Server::lost().
   void enrol(UringEngine& engine, int fuse_fd);
-  /// The whole message. Its `unique` stands for the entry.
+  /// The whole message, empty where the kernel sent none. Its `unique` stands for the entry.
   std::span<std::byte> message() const { return message_; }
   /// Where the data of the answer costs no copy.
   std::span<std::byte> room() const { return {payload(), payload_}; }
