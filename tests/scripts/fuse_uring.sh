@@ -4,10 +4,7 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/../real/lib/mounts.sh"
 
-setting=/sys/module/fuse/parameters/enable_uring
-[[ -e $setting ]] || skip "needs Linux 6.14"
-before=$(cat "$setting")
-trap 'echo "$before" >"$setting"; clean_up' EXIT
+keep_setting /sys/module/fuse/parameters/enable_uring "Linux 6.14"
 head -c 1000001 /dev/urandom >"$work/data"
 make_disk
 

@@ -4,10 +4,7 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/../real/lib/mounts.sh"
 
-setting=/proc/sys/fs/fuse/max_pages_limit
-[[ -e $setting ]] || skip "needs Linux 6.13"
-before=$(cat "$setting")
-trap 'echo "$before" >"$setting"; clean_up' EXIT
+keep_setting /proc/sys/fs/fuse/max_pages_limit "Linux 6.13"
 head -c 1048576 /dev/urandom >"$work/data"
 make_disk
 

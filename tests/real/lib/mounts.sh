@@ -33,6 +33,15 @@ clean_up() {
 trap clean_up EXIT
 mkdir "$work/disk" "$work/mount"
 
+# keep_setting FILE NEEDS: names FILE, a setting of the whole machine, $setting, and puts it back at
+# the end. NEEDS is what a machine without it lacks.
+keep_setting() {
+  setting=$1
+  [[ -e $setting ]] || skip "needs $2"
+  before=$(cat "$setting")
+  trap 'echo "$before" >"$setting"; clean_up' EXIT
+}
+
 # Options of a mount for each mode that takes requests however they are aligned.
 # shellcheck disable=SC2034,SC2054
 lenient_modes=(unaligned=bounce unaligned=split mode=mapped mode=buffered mode=mapped,passthrough)
