@@ -13,6 +13,7 @@
 
 #include "alignfs/file/buffered_file.h"
 #include "alignfs/file/mapped_file.h"
+#include "alignfs/fuse/page_limit.h"
 #include "alignfs/fuse/queue_crew.h"
 #include "alignfs/io/fault_guard.h"
 #include "alignfs/io/filesystem_kind.h"
@@ -271,7 +272,7 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
   const auto block = geometry ? geometry->judged.write.bytes : options.alignment.block.value_or(0);
   const auto max_request = options.max_request.value_or(kernel::choose_max_request(block));
   if (options.max_request) {
-    if (const auto room = kernel::make_room_for_requests(max_request); !room) {
+    if (const auto room = kernel::check_max_request(max_request); !room) {
       complaint = fmt::format("option 'max_request' does not take '{}' here: {} ({})", max_request,
                               room.error().context, std::strerror(room.code()));
       return nullptr;

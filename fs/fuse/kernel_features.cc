@@ -64,21 +64,10 @@ struct BackingMap {  // struct fuse_backing_map
 constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);      // FUSE_DEV_IOC_BACKING_OPEN
 constexpr unsigned long kBackingClose = _IOW(229, 2, std::uint32_t);  // FUSE_DEV_IOC_BACKING_CLOSE
 
-constexpr std::size_t kDefaultPageLimit = 256;  // fs.fuse.max_pages_limit, and the rule before 6.13
-constexpr std::size_t kMostPages = 320;         // bounds the buffers where root raised the limit
-
 /// FUSE mounts may stack on the backing once; the mount itself may then be the lower layer of none.
 constexpr std::uint32_t kStackDepth = 1;
 
 constexpr const char* kEnableIoUring = "/sys/module/fuse/parameters/enable_uring";
-constexpr const char* kPageLimit = "/proc/sys/fs/fuse/max_pages_limit";
-
-/// Pages of one request at most, for the next mount.
-std::size_t page_limit() {
-  std::size_t limit = kDefaultPageLimit;
-  std::ifstream(kPageLimit) >> limit;
-  return limit;
-}
 
 struct InitPatch {
   std::uint64_t offered = 0;
@@ -173,26 +162,6 @@ std::span<std::byte> prepare_request(std::span<std::byte> request) {
 }
 
 const RequestExtras& current_request() { return state.extras; }
-
-std::size_t choose_max_request(std::uint32_t block) {
-  const auto limit = std::clamp<std::size_t>(page_limit(), 32, kMostPages);
-  return align_down((limit - 1) * kPageSize, std::max<std::uint64_t>(block, kPageSize));
-}
-
-Status make_room_for_requests(std::size_t bytes) {
-  const auto allowed = page_limit();
-  const auto pages = bytes / kPageSize + 1;
-  if (pages <= allowed) return {};
-  if (::access(kPageLimit, F_OK) != 0) return Error{EOPNOTSUPP, "it takes Linux 6.13"};
-  const UniqueFd file(::open(kPageLimit, O_WRONLY | O_CLOEXEC));
-  const auto text = std::to_string(pages);
-  if (!file || ::write(file.get(), text.data(), text.size()) != ssize_t(text.size())) {
-    return last_error("fs.fuse.max_pages_limit is lower and cannot be raised");
-  }
-  spdlog::info("fs.fuse.max_pages_limit raised from {} to {}, for all mounts to come", allowed,
-               pages);
-  return {};
-}
 
 std::size_t choose_max_read(std::size_t max_request, std::uint32_t block, bool strict) {
   return strict || block > kPageSize ? max_request : max_request + kPageSize;

@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "alignfs/fuse/operations.h"
+#include "alignfs/fuse/page_limit.h"
 #include "alignfs/fuse/queue_crew.h"
 #include "alignfs/fuse/request_pace.h"
 #include "alignfs/fuse/ring_crew.h"
@@ -113,6 +114,10 @@ std::string Session::mount(const std::string& mountpoint) {
   fuse_opt_free_args(&args);
   if (filesystem_.session == nullptr) {
     return fmt::format("cannot set up the FUSE session: {}", complaints.first_line());
+  }
+  const kernel::RaisedPageLimit room_for_requests(filesystem_.features.max_request);
+  if (const auto& room = room_for_requests.status(); !room) {
+    return fmt::format("{}: {}", room.error().context, std::strerror(room.code()));
   }
   if (fuse_session_mount(filesystem_.session, mountpoint.c_str()) != 0) {
     return fmt::format("cannot mount at {}: {}", mountpoint, complaints.first_line());

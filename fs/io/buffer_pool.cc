@@ -2,12 +2,18 @@
 
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <new>
 
 #include "alignfs/base/alignment.h"
 #include "alignfs/base/task.h"
 
 namespace alignfs {
+namespace {
+
+constexpr std::size_t kHugePage = 2 << 20;  // of x86-64, and of arm64 with pages of 4 KiB
+
+}  // namespace
 
 BufferPool::BufferPool(std::size_t size, std::size_t limit)
     : size_(align_up(size, kPageSize)), limit_(limit) {
@@ -16,18 +22,26 @@ BufferPool::BufferPool(std::size_t size, std::size_t limit)
 }
 
 BufferPool::~BufferPool() {
-  for (std::byte* data : free_) ::munmap(data, size_);
+  if (begin_ != nullptr) ::munmap(begin_, size_ * limit_);
 }
 
 BufferPool::Lease::~Lease() {
   if (pool_ != nullptr) pool_->give_back(data_);
 }
 
-std::byte* BufferPool::map_buffer() const {
-  void* data = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+void BufferPool::map_all() {
+  const auto bytes = size_ * limit_;
+  const auto reserved = bytes + kHugePage;
+  void* data =
+      ::mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) throw std::bad_alloc();
-  ::madvise(data, size_, MADV_DONTFORK);
-  return static_cast<std::byte*>(data);
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  const auto skipped = align_up(address, kHugePage) - address;
+  begin_ = static_cast<std::byte*>(data) + skipped;
+  if (skipped > 0) ::munmap(data, skipped);
+  ::munmap(begin_ + bytes, kHugePage - skipped);
+  ::madvise(begin_, bytes, MADV_DONTFORK);
+  ::madvise(begin_, bytes, MADV_HUGEPAGE);
 }
 
 BufferPool::Lease BufferPool::acquire() {
@@ -47,9 +61,8 @@ BufferPool::Lease BufferPool::try_acquire() {
 std::byte* BufferPool::take() {
   if (free_.empty()) {
     if (mapped_ == limit_) return nullptr;
-    std::byte* data = map_buffer();
-    ++mapped_;
-    return data;
+    if (begin_ == nullptr) map_all();
+    return begin_ + size_ * mapped_++;
   }
   std::byte* data = free_.back();
   free_.pop_back();

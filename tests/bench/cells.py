@@ -11,8 +11,6 @@ import time
 FILE, GROWS = "bench.dat", "grows.dat"
 FILE_BYTES = 512 << 20
 DIRECT = (("", "fuse_uring=off"), ("over io_uring", "fuse_uring=on"))
-WHOLE = DIRECT + (("1m requests", "max_request=1048576,fuse_uring=off"),
-                  ("1m requests over io_uring", "max_request=1048576,fuse_uring=on"))
 UNALIGNED = (("bounce", "unaligned=bounce,fuse_uring=off"),
              ("split", "unaligned=split,fuse_uring=off"),
              ("bounce over io_uring", "unaligned=bounce,fuse_uring=on"))
@@ -161,8 +159,8 @@ URING = "--ioengine=io_uring --direct=1 --iodepth=16"
 MMAP = "--ioengine=mmap --direct=0"
 
 ALL = [
-    FioCell("read1m", f"{PSYNC} --rw=read --bs=1m", bandwidth=True, alignfs=WHOLE),
-    FioCell("write1m", f"{PSYNC} --rw=write --bs=1m", bandwidth=True, alignfs=WHOLE),
+    FioCell("read1m", f"{PSYNC} --rw=read --bs=1m", bandwidth=True),
+    FioCell("write1m", f"{PSYNC} --rw=write --bs=1m", bandwidth=True),
     FioCell("randread4k", f"{PSYNC} --rw=randread --bs=4k"),
     FioCell("randwrite4k", f"{PSYNC} --rw=randwrite --bs=4k"),
     FioCell("randread4k_j4", f"{PSYNC} {J4} --rw=randread --bs=4k"),
@@ -172,7 +170,7 @@ ALL = [
     FioCell("randread4k_uring", f"{URING} --rw=randread --bs=4k"),
     FioCell("randwrite4k_uring", f"{URING} --rw=randwrite --bs=4k"),
     FioCell("stream16", f"{PSYNC} --rw=read --bs=1m --iomem_align=16", bandwidth=True,
-            raw=False, alignfs=WHOLE),
+            raw=False),
     FioCell("unaligned_rw", "--ioengine=psync --rw=randwrite --bs=1000 --blockalign=1000",
             alignfs=UNALIGNED, peers=False, loop512=True),
     FioCell("append100", "--ioengine=psync --rw=write --bs=100", alignfs=UNALIGNED, peers=False,

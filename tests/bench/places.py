@@ -23,22 +23,22 @@ def version(program):
     return answer.stdout.strip().splitlines()[0]
 
 
-SETTINGS = ("/proc/sys/fs/fuse/max_pages_limit", "/sys/module/fuse/parameters/enable_uring")
+ENABLE_URING = "/sys/module/fuse/parameters/enable_uring"
 
 
 @contextlib.contextmanager
-def kept_settings():
+def kept_setting():
     """What a mount changes of the machine, the next one must not find."""
-    before = {}
-    for setting in filter(os.path.exists, SETTINGS):
-        with open(setting) as file:
-            before[setting] = file.read()
+    before = None
+    if os.path.exists(ENABLE_URING):
+        with open(ENABLE_URING) as file:
+            before = file.read()
     try:
         yield
     finally:
-        for setting, value in before.items():
-            with open(setting, "w") as file:
-                file.write(value)
+        if before is not None:
+            with open(ENABLE_URING, "w") as file:
+                file.write(before)
 
 
 class Place:
@@ -55,7 +55,7 @@ class Place:
         if self._command is None:
             yield disk, None
             return
-        with kept_settings(), served(lambda mountpoint: self._command(disk, mountpoint),
+        with kept_setting(), served(lambda mountpoint: self._command(disk, mountpoint),
                                      must_end_well=not self.peer) as place:
             yield place
 

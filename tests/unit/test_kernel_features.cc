@@ -211,14 +211,5 @@ TEST(KernelFeatures, IoUringIsAskedForWhereItIsWantedAndOffered) {
   EXPECT_EQ(sent(InitReply{}).flags2 & kIoUringBit, 0U);
 }
 
-TEST(KernelFeatures, RequestsAreWholeBlocksAndLeaveAPageInReserve) {
-  const auto pages = choose_max_request(512);
-  EXPECT_EQ(pages % 4096, 0U);
-  EXPECT_EQ(choose_max_request(4096), pages);
-  EXPECT_EQ(choose_max_request(65536) % 65536, 0U);
-  EXPECT_LE(choose_max_request(65536), pages);
-  EXPECT_GE(pages, 31U * 4096);
-}
-
 }  // namespace
 }  // namespace alignfs::kernel

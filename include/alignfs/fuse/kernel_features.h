@@ -51,16 +51,6 @@ struct Features {
   bool over_io_uring = false;
 };
 
-/// The largest request for direct I/O in blocks of `block` bytes. One page stays in reserve: the
-/// kernel cuts requests by pages of the user's buffer, and a buffer that starts inside a page
-/// touches one more than its length needs. Reads fs.fuse.max_pages_limit.
-std::size_t choose_max_request(std::uint32_t block);
-
-/// Raises fs.fuse.max_pages_limit so that requests of `bytes` need not be cut, the page in reserve
-/// included, and says so in the log; nothing where it is high enough. An error where it cannot be
-/// raised: EACCES without root, EOPNOTSUPP before Linux 6.13.
-Status make_room_for_requests(std::size_t bytes);
-
 /// The largest read for blocks of `block` bytes on a mount with `max_request`. It may use the page
 /// in reserve, so that 1 MiB at the default limit is one request and not two: a read cut inside a
 /// block only has to read that block twice. Not where `strict`: there the pieces of a call that
