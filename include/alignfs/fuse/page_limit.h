@@ -15,14 +15,14 @@ namespace alignfs::kernel {
 /// reserve comes on top, so that 1 MiB is one request.
 std::size_t choose_max_request(std::uint32_t block);
 
-/// Whether a mount can have requests of `bytes`, the page in reserve included. EACCES or EROFS where
-/// the limit is lower and this process may not raise it, EOPNOTSUPP before Linux 6.13.
+/// Whether a mount can have requests of `bytes`, the page in reserve included. EACCES or EROFS
+/// where the limit is lower and this process may not raise it, EOPNOTSUPP before Linux 6.13.
 Status check_max_request(std::size_t bytes);
 
 /// Holds fs.fuse.max_pages_limit at what requests of some size need, while a mount is made. The
-/// kernel keeps with each mount the limit that it was made under (fuse_conn_init of fs/fuse/inode.c),
-/// so what is raised is put back here: no other mount is given more than the machine's administrator
-/// allows. Mounts of alignfs take turns, by flock(2) of the setting.
+/// kernel keeps with each mount the limit that it was made under (fuse_conn_init of
+/// fs/fuse/inode.c), so what is raised is put back here: no other mount is given more than the
+/// machine's administrator allows. Mounts of alignfs take turns, by flock(2) of the setting.
 class RaisedPageLimit {
  public:
   /// Raises the limit if requests of `bytes` and the page in reserve need it.

@@ -14,8 +14,8 @@ namespace alignfs {
 /// A bounded set of equal page-aligned buffers for direct I/O. The one given back last is given out
 /// next, so that a quiet mount keeps few pages resident. Buffers are left out of forked children
 /// (MADV_DONTFORK): direct I/O into a page that fork() shares corrupts it. They lie side by side in
-/// one mapping, in huge pages where the kernel gives them (MADV_HUGEPAGE): 1 MiB is pinned and copied
-/// as one piece then, and not as 256. Thread-safe.
+/// one mapping, in huge pages where the kernel gives them (MADV_HUGEPAGE): 1 MiB is pinned and
+/// copied as one piece then, and not as 256. Thread-safe.
 class BufferPool {
  public:
   /// Exclusive use of one buffer until destroyed. Move-only; must not outlive the pool.
@@ -43,8 +43,8 @@ class BufferPool {
     std::byte* data_ = nullptr;
   };
 
-  /// At most `limit` buffers of `size` bytes (rounded up to pages). Memory is taken when one is first
-  /// needed.
+  /// At most `limit` buffers of `size` bytes (rounded up to pages). Memory is taken when one is
+  /// first needed.
   BufferPool(std::size_t size, std::size_t limit);
   ~BufferPool();
   BufferPool(const BufferPool&) = delete;
