@@ -1,18 +1,19 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "alignfs/base/task.h"
 #include "alignfs/fuse/crew.h"
+#include "alignfs/fuse/early_interrupts.h"
 #include "alignfs/fuse/job_queue.h"
+#include "alignfs/fuse/queue_server.h"
 #include "alignfs/fuse/ring_entry.h"
 
 namespace alignfs {
@@ -29,7 +30,9 @@ namespace alignfs {
 ///
 /// Nobody can take a server's place while it waits: what may take long goes to a helper. A request
 /// is held by its entry until it is answered, so that those that wait are bounded by the entries.
-class QueueCrew final : public Crew, private ReadyQueue::Elsewhere {
+class QueueCrew final : public Crew,
+                        private QueueServer::Colleagues,
+                        private ReadyQueue::Elsewhere {
  public:
   struct Settings {
     /// Threads for what may wait; at least 1.
@@ -59,7 +62,7 @@ class QueueCrew final : public Crew, private ReadyQueue::Elsewhere {
   static unsigned entries_for(std::size_t buffers, const kernel::Processors& processors);
 
  private:
-  class Server;
+  QueueCrew(Duties duties, unsigned helpers, std::vector<QueueServer::Settings> servers);
 
   void live() override;
   void help();
@@ -69,32 +72,26 @@ class QueueCrew final : public Crew, private ReadyQueue::Elsewhere {
   /// Passes on what came for the request in `entry` before libfuse knew it.
   void catch_up_with_interrupts(const RingEntry& entry);
   void interrupt(std::uint64_t unique, std::uint64_t name);
-  void carry_out(RingEntry& entry);
   void run(Job job);
-  void hand_over(Job job);
   void resume(std::coroutine_handle<> handle) override;
-  /// Does a job that no helper has taken. False if there is none.
-  bool do_a_job();
-  /// Until all servers have made what they serve with.
-  void wait_for_servers();
-  /// `error` says why the kernel took not all of its entries; 0 if it did.
-  void server_is_ready(int error);
 
-  const Settings settings_;
+  bool stopping() const override { return Crew::stopping(); }
+  void carry_out(RingEntry& entry) override;
+  void hand_over(Job job) override;
+  bool do_a_job() override;
+  ReadyQueue::Elsewhere& elsewhere() override { return *this; }
+  void wait_for_servers() override;
+  void server_is_ready(int error) override;
+
   std::mutex mutex_;
   std::condition_variable changed_;
   JobQueue jobs_;
-  std::vector<std::unique_ptr<Server>> servers_;
+  std::vector<std::unique_ptr<QueueServer>> servers_;
   std::atomic<unsigned> roles_{0};
   /// Servers that have come so far.
   unsigned made_ = 0, ready_ = 0;
   int error_ = 0;
-
-  /// Requests to be interrupted that libfuse does not know yet, and such as are over; the newest
-  /// last.
-  std::mutex interrupts_mutex_;
-  std::deque<std::uint64_t> early_interrupts_;
-  std::atomic<bool> early_{false};
+  EarlyInterrupts interrupts_;
 };
 
 }  // namespace alignfs
