@@ -42,9 +42,6 @@ bool choose_io_uring(const MountOptions& options, std::string& complaint) {
   using Engine = MountOptions::Engine;
   const auto engine = options.engine;
   if (engine == Engine::threads) return false;
-  // Other modes have nothing that leaves a thread: several threads serve them better than one
-  // receiver.
-  if (engine == Engine::automatic && options.mode != MountOptions::Mode::direct) return false;
   const auto tried = UringEngine::create(1);
   if (tried) return true;
   const char* reason = std::strerror(tried.code());

@@ -14,8 +14,8 @@ DIRECT = (("", "fuse_uring=off"), ("over io_uring", "fuse_uring=on"))
 UNALIGNED = (("bounce", "unaligned=bounce,fuse_uring=off"),
              ("split", "unaligned=split,fuse_uring=off"),
              ("bounce over io_uring", "unaligned=bounce,fuse_uring=on"))
-MAPPED = (("mapped", "mode=mapped"),
-          ("mapped over io_uring", "mode=mapped,engine=uring,fuse_uring=on"))
+MAPPED = (("mapped", "mode=mapped,fuse_uring=off"),
+          ("mapped over io_uring", "mode=mapped,fuse_uring=on"))
 CACHED = MAPPED + (("buffered", "mode=buffered"),)
 
 

@@ -47,8 +47,7 @@ serves fuse_uring=on,threads=8 on
 grep -q "enable_uring of the fuse module switched on" "$work/log" || fail "not said"
 [[ $(cat "$setting") == Y ]] || fail "not switched on"
 serves engine=auto off
-serves mode=mapped,engine=uring,fuse_uring=on on
-refuses mode=mapped,fuse_uring=on "option 'fuse_uring' does not take 'on' here: no io_uring"
+serves mode=mapped,fuse_uring=on on
 refuses engine=threads,fuse_uring=on "option 'fuse_uring' is used by engine=auto or engine=uring"
 serves fuse_uring=off off
 

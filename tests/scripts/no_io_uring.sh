@@ -67,9 +67,8 @@ refuses() {
 
 serves uring engine=uring
 serves uring engine=auto
-serves threads mode=mapped
-serves uring mode=mapped,engine=uring
-serves threads mode=buffered
+serves uring mode=mapped
+serves uring mode=buffered
 serves threads engine=threads
 serves threads engine=auto "$ALIGNFS_WITHOUT_IO_URING"
 grep -q "no io_uring (Operation not permitted)" "$scratch/log" || fail "not logged"
