@@ -99,6 +99,7 @@ void QueueServer::roam(bool away) {
 }
 
 void QueueServer::serve() {
+  serves_ = true;
   while (!crew_.stopping()) {
     wait();
     work_off();
@@ -225,7 +226,8 @@ void QueueServer::commit_what_others_answered() {
 void QueueServer::lost(RingEntry&, int error) {
   lost_by_ = error;
   if (means_gone(error)) return duties_.gone();
-  spdlog::error("the kernel gave a place for requests up: {}", std::strerror(error));
+  // Before it serves, the start of the crew tells.
+  if (serves_) spdlog::error("the kernel gave a place for requests up: {}", std::strerror(error));
 }
 
 std::uint64_t QueueServer::name_of(std::uint64_t unique) const {

@@ -8,8 +8,6 @@ keep_setting /sys/module/fuse/parameters/enable_uring "Linux 6.14"
 head -c 1000001 /dev/urandom >"$work/data"
 make_disk
 
-fail() { echo "FAILED: $*" >&2; cat "$work/log" >&2; exit 1; }
-
 # serves OPTIONS on|off: whether requests come by io_uring, and that what is served is right.
 serves() {
   mount_alignfs "$1"

@@ -8,8 +8,6 @@ keep_setting /proc/sys/fs/fuse/max_pages_limit "Linux 6.13"
 head -c 1048576 /dev/urandom >"$work/data"
 make_disk
 
-fail() { echo "FAILED: $*" >&2; cat "$work/log" >&2; exit 1; }
-
 # writes_of_one_mebibyte WANTED: what 1 MiB by one write(2) is to the daemon.
 writes_of_one_mebibyte() {
   dd if="$work/data" of="$work/mount/file" bs=1M oflag=direct conv=notrunc status=none

@@ -118,6 +118,7 @@ class QueueServer final : public RingEntry::Server {
   unsigned in_hand_ = 0;
   CallerPattern callers_;
   bool away_ = false;
+  bool serves_ = false;
   /// Why the kernel has given entries up; 0 if it has not.
   int lost_by_ = 0;
   /// Mean of the time that requests carried out here take.

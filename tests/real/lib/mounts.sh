@@ -33,6 +33,13 @@ clean_up() {
 trap clean_up EXIT
 mkdir "$work/disk" "$work/mount"
 
+# Ends the script, and shows what the daemon had to say.
+fail() {
+  echo "FAILED: $*" >&2
+  cat "$work/log" >&2
+  exit 1
+}
+
 # keep_setting FILE NEEDS: names FILE, a setting of the whole machine, $setting, and puts it back at
 # the end. NEEDS is what a machine without it lacks.
 keep_setting() {
