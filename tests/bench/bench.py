@@ -44,10 +44,11 @@ def say(text):
 def measure(options, disk, chosen):
     """Per cell and place the rounds, each {"rate": ..., "cpu": seconds a request or None}."""
     results = {cell.name: {} for cell in chosen}
-    steps = sum(len(places.of_cell(options, cell)) for cell in chosen) * options.rounds
+    steps = sum(len(places.of_cell(options, cell)) * -(-options.rounds // cell.every)
+                for cell in chosen)
     done, begun = 0, time.monotonic()
     for number in range(options.rounds):
-        for cell in chosen:
+        for cell in (cell for cell in chosen if number % cell.every == 0):
             for place in places.of_cell(options, cell):
                 done += 1
                 try:

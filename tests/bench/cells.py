@@ -16,7 +16,8 @@ UNALIGNED = (("bounce", "unaligned=bounce,fuse_uring=off"),
              ("bounce over io_uring", "unaligned=bounce,fuse_uring=on"))
 MAPPED = (("mapped", "mode=mapped,fuse_uring=off"),
           ("mapped over io_uring", "mode=mapped,fuse_uring=on"))
-CACHED = MAPPED + (("buffered", "mode=buffered"),)
+CACHED = MAPPED + (("buffered", "mode=buffered,fuse_uring=off"),
+                   ("mapped passthrough", "mode=mapped,passthrough"))
 
 
 class Refused(Exception):
@@ -52,6 +53,8 @@ def prepare(directory, hot):
 
 
 class FioCell:
+    every = 1
+
     def __init__(self, name, job, *, bandwidth=False, alignfs=DIRECT, peers=True, raw=True,
                  hot=False, grows=False, loop512=False):
         self.name, self.job = name, job
@@ -90,7 +93,9 @@ class FioCell:
 
 
 class MetaCell:
-    """Things done to many files: how many of them a second."""
+    """Things done to many files: how many of them a second. One takes as long as many jobs of fio
+    and differs less, so that every other round is enough."""
+    every = 2
     unit = "files/s"
     alignfs, peers, raw, loop512 = DIRECT + MAPPED, True, True, False
 
