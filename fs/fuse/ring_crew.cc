@@ -36,6 +36,8 @@ constexpr milliseconds kTooLong(2);
 constexpr milliseconds kCareful(100);
 /// Times in a row that one of several receivers is woken for one request at most before it leaves.
 constexpr int kFutile = 16;
+/// Requests of a single caller after which it is looked whether another one waits.
+constexpr int kLooksAgain = 8;
 /// Looks at idle receivers after which the watch goes to sleep.
 constexpr int kQuietLooks = 16;
 
@@ -83,6 +85,8 @@ class RingCrew::Receiver {
 
   /// The last request was a single caller's, and its call was made by the receiver.
   bool called_here_ = false;
+  /// Such calls since it was last looked whether another request waits.
+  int unlooked_ = 0;
   /// Reads of the descriptor wait until there is a request.
   bool reads_block_ = false;
   /// Times in a row that it was woken for one request at most.
@@ -181,10 +185,12 @@ void RingCrew::Receiver::send(std::span<std::byte> message) {
 /// (docs/performance.md).
 bool RingCrew::Receiver::may_call_here() {
   // Where the call hangs, one helper takes the post over, and one is there for what waits.
-  if (!polling_.single_caller() || engine_.in_flight() != 0 || crew_.idle_ < 2 ||
-      Clock::now().time_since_epoch().count() < crew_.careful_until_) {
+  if (!polling_.single_caller() || engine_.in_flight() != 0 || crew_.idle_ < 2 || crew_.careful()) {
     return false;
   }
+  // A look costs a system call, and what it would find is found a few requests later as well.
+  if (++unlooked_ < kLooksAgain) return true;
+  unlooked_ = 0;
   pollfd another{crew_.duties_.fd, POLLIN, 0};
   if (::poll(&another, 1, 0) == 0) return true;
   polling_.in_company();
@@ -202,7 +208,7 @@ bool RingCrew::Receiver::may_run_here(const Pace& pace, bool same_caller) const 
   if (crew_.count() == 1) return true;
   // Nobody else could end what is in this thread's ring, or take its place.
   if (engine_.in_flight() != 0 || pace.kind == Pace::Kind::waits || crew_.idle_ == 0) return false;
-  if (Clock::now().time_since_epoch().count() < crew_.careful_until_) return false;
+  if (crew_.careful()) return false;
   // Requests of several callers queue up. One caller's would come one after the other anyway.
   const bool others_wait = in_a_row_ != 0 && !same_caller;
   return !others_wait || usual_ < kShort;
@@ -376,6 +382,11 @@ bool RingCrew::look_at_posts() {
     post->seen = section;
   }
   return moved;
+}
+
+bool RingCrew::careful() const {
+  const auto until = careful_until_.load();
+  return until != 0 && Clock::now().time_since_epoch().count() < until;
 }
 
 void RingCrew::call_for_help() {

@@ -69,6 +69,8 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
   /// Makes reads of the descriptor wait or not, for the holder of `post`; they never wait while
   /// there are several receivers. Returns whether they do.
   bool let_reads_block(const Post& post, bool block);
+  /// Nothing is risked for a while after something hung.
+  bool careful() const;
   void watch();
   /// Relieves who is stuck. False if nothing goes on. Requires mutex_.
   bool look_at_posts();
