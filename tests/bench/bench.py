@@ -7,6 +7,7 @@ does nothing else. Figures of one run are comparable with each other alone.
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -82,21 +83,31 @@ def summary(results):
     return table
 
 
-def markdown(table):
-    names = []
-    for row in table.values():
-        names += [name for name in row if name not in names]
-    lines = ["| cell | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for cell, row in table.items():
-        texts = []
-        for name in names:
-            entry = row.get(name)
-            text = "" if entry is None else f"{entry['ratio']:.2f}"
-            if entry is not None and entry["cpu"] is not None:
-                text += f" ({entry['cpu']:.0f})"
-            texts.append(text)
-        lines.append(f"| {cell} | " + " | ".join(texts) + " |")
-    return "\n".join(lines) + "\n"
+def markdown(table, others):
+    """A table for each run of cells that were measured in the same places, `others` left out of
+    account: not every peer can do everything."""
+    def ours(item):
+        return [name for name in item[1] if name not in others]
+
+    tables = []
+    for _, group in itertools.groupby(table.items(), ours):
+        rows = dict(group)
+        names = []
+        for row in rows.values():
+            names += [name for name in row if name not in names]
+        lines = ["| cell | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+        for cell, row in rows.items():
+            lines.append(f"| {cell} | " + " | ".join(text_of(row.get(name)) for name in names)
+                         + " |")
+        tables.append("\n".join(lines) + "\n")
+    return "\n".join(tables)
+
+
+def text_of(entry):
+    if entry is None:
+        return ""
+    cpu = "" if entry["cpu"] is None else f" ({entry['cpu']:.0f})"
+    return f"{entry['ratio']:.2f}{cpu}"
 
 
 @contextlib.contextmanager
@@ -136,10 +147,11 @@ def main():
         json.dump({"disk": options.disk, "rounds": options.rounds, "seconds": options.seconds,
                    "kernel": os.uname().release, "versions": versions, "cells": results,
                    "summary": table}, file, indent=1)
+    text = markdown(table, {"raw"} | {place.name for place in places.peers(options)})
     with open(base + ".md", "w") as file:
-        file.write(markdown(table))
+        file.write(text)
     chart.draw(table, base + ".svg")
-    print(markdown(table))
+    print(text)
     say(f"{base}.json, .md and .svg")
 
 

@@ -7,7 +7,7 @@
 #   --passthrough-hp BINARY     libfuse's example as one more peer
 #   --help                      every option
 #
-# Takes over an hour with five rounds of everything. Nothing else should run meanwhile.
+# Takes about half an hour with five rounds of everything. Nothing else should run meanwhile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=mount-scripts/setup.sh
