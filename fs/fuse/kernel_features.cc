@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -164,7 +165,8 @@ std::span<std::byte> prepare_request(std::span<std::byte> request) {
 const RequestExtras& current_request() { return state.extras; }
 
 std::size_t choose_max_read(std::size_t max_request, std::uint32_t block, bool strict) {
-  return strict || block > kPageSize ? max_request : max_request + kPageSize;
+  const bool gains = std::has_single_bit(max_request + kPageSize);
+  return strict || block > kPageSize || !gains ? max_request : max_request + kPageSize;
 }
 
 Status switch_on_io_uring() {

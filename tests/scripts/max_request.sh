@@ -18,6 +18,16 @@ writes_of_one_mebibyte() {
   cmp "$work/data" "$work/disk/file" || fail "wrong bytes"
 }
 
+# As many reads are one read(2) of 1 MiB.
+reads_of_one_mebibyte() {
+  dd if="$work/mount/file" of="$work/read" bs=1M iflag=direct count=1 status=none
+  local got
+  got=$(awk '/^alignfs_requests_total.*op="read"/ { sum += $2 } END { print sum }' \
+    "$work/mount/.alignfs/stats")
+  [[ $got -eq $1 ]] || fail "$got requests instead of $1"
+  cmp "$work/data" "$work/read" || fail "wrong bytes"
+}
+
 limit_is() { [[ $(cat "$setting") -eq $1 ]] || fail "the limit became $(cat "$setting")"; }
 effective() { grep -qx "max_request.effective=$1" "$work/mount/.alignfs/options" || fail "not $1"; }
 
@@ -26,6 +36,7 @@ mount_alignfs max_request=auto
 limit_is 256
 effective 1048576
 writes_of_one_mebibyte 1
+reads_of_one_mebibyte 1
 unmount_alignfs
 
 mount_alignfs max_request=131072
@@ -69,6 +80,7 @@ mount -o remount,bind,ro "$sysctls"
 mount_alignfs max_request=auto
 effective $((255 * 4096))
 writes_of_one_mebibyte 2
+reads_of_one_mebibyte 1
 unmount_alignfs
 status=0
 "$ALIGNFS_BIN" -f -o max_request=1048576 "$work/disk" "$work/mount" 2>"$work/log" || status=$?

@@ -211,5 +211,14 @@ TEST(KernelFeatures, IoUringIsAskedForWhereItIsWantedAndOffered) {
   EXPECT_EQ(sent(InitReply{}).flags2 & kIoUringBit, 0U);
 }
 
+TEST(KernelFeatures, ReadsTakeThePageInReserveWhereThatMakesOneRequestOfAPowerOfTwo) {
+  constexpr std::size_t kMiB = 1 << 20;
+  EXPECT_EQ(choose_max_read(kMiB - 4096, 512, false), kMiB);
+  EXPECT_EQ(choose_max_read(kMiB - 4096, 512, true), kMiB - 4096);
+  EXPECT_EQ(choose_max_read(kMiB - 65536, 65536, false), kMiB - 65536);
+  // A cut that is not in the middle of a block is worth more than a page.
+  EXPECT_EQ(choose_max_read(kMiB, 512, false), kMiB);
+}
+
 }  // namespace
 }  // namespace alignfs::kernel

@@ -51,10 +51,10 @@ struct Features {
   bool over_io_uring = false;
 };
 
-/// The largest read for blocks of `block` bytes on a mount with `max_request`. It may use the page
-/// in reserve, so that 1 MiB at the default limit is one request and not two: a read cut inside a
-/// block only has to read that block twice. Not where `strict`: there the pieces of a call that
-/// cannot be seen are judged as they come.
+/// The largest read for blocks of `block` bytes on a mount with `max_request`. It takes the page in
+/// reserve where that makes it a power of two, so that 1 MiB is one request and not two where the
+/// limit stays at its default: a read cut inside a block only has to read that block twice. Not
+/// where `strict`: there the pieces of a call that cannot be seen are judged as they come.
 std::size_t choose_max_read(std::size_t max_request, std::uint32_t block, bool strict);
 
 /// What the kernel wants room for in one message of a mount with `max_request`: with the page in
