@@ -65,6 +65,10 @@ void Crew::carry_out(std::span<std::byte> message, std::span<std::byte> room) co
   room_of_this_thread = {};
 }
 
+std::span<std::byte> Crew::room_behind_request() const {
+  return {request_buffer().data() + kPageSize, duties_.max_message - kWriteHeader};
+}
+
 void Crew::run(Job job) const {
   if (job.ready) {
     const ReadyQueue::Scope scope;
@@ -94,7 +98,8 @@ void BlockingCrew::live() {
     const auto message = receive();
     if (message.empty() && errno == ENODEV) break;
     if (message.empty()) continue;
-    carry_out(message);
+    // Reads wait for nothing but the backing, and that this thread waits for itself.
+    carry_out(message, room_behind_request());
   }
 }
 

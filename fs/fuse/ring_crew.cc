@@ -68,7 +68,7 @@ class RingCrew::Receiver {
   void call_here(std::span<std::byte> message);
   bool may_run_here(const Pace& pace, bool same_caller) const;
   void run_here(std::span<std::byte> message);
-  Clock::duration occupied_by(std::span<std::byte> message);
+  Clock::duration occupied_by(std::span<std::byte> message, std::span<std::byte> room = {});
   void hand_over(std::span<std::byte> message, const Pace& pace);
   void wait();
 
@@ -200,7 +200,7 @@ bool RingCrew::Receiver::may_call_here() {
 void RingCrew::Receiver::call_here(std::span<std::byte> message) {
   BlockingEngine blocking;
   const Engine::Use use(blocking);
-  if (occupied_by(message) > kShortCall) polling_.in_company();
+  if (occupied_by(message, crew_.room_behind_request()) > kShortCall) polling_.in_company();
   polling_.left_to_others();
 }
 
@@ -235,11 +235,12 @@ void RingCrew::Receiver::run_here(std::span<std::byte> message) {
 }
 
 /// Carries it out before the eyes of the watch. Returns how long that took.
-Clock::duration RingCrew::Receiver::occupied_by(std::span<std::byte> message) {
+Clock::duration RingCrew::Receiver::occupied_by(std::span<std::byte> message,
+                                                std::span<std::byte> room) {
   const auto begun = Clock::now();
   auto section = ++post_.section;
   if (crew_.watch_sleeps_) crew_.wake_watch();
-  crew_.carry_out(message);
+  crew_.carry_out(message, room);
   // Either this or the watch ends the section, so that nobody who is relieved goes on receiving.
   if (!post_.section.compare_exchange_strong(section, section + 1)) post_.relieved = true;
   return Clock::now() - begun;

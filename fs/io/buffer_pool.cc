@@ -47,7 +47,9 @@ void BufferPool::map_all() {
 BufferPool::Lease BufferPool::acquire() {
   std::unique_lock lock(mutex_);
   std::byte* data = nullptr;
+  ++waiting_;
   returned_.wait(lock, [&] { return (data = take()) != nullptr; });
+  --waiting_;
   return {this, data};
 }
 
@@ -82,10 +84,12 @@ bool BufferPool::Request::await_suspend(std::coroutine_handle<> waiter) {
 
 void BufferPool::give_back(std::byte* data) {
   std::coroutine_handle<> next;
+  bool wake = false;
   {
     const std::lock_guard lock(mutex_);
     if (requests_.empty()) {
       free_.push_back(data);
+      wake = waiting_ != 0;
     } else {
       Request* request = requests_.front();
       requests_.pop_front();
@@ -95,7 +99,7 @@ void BufferPool::give_back(std::byte* data) {
   }
   if (next) {
     ReadyQueue::schedule(next);
-  } else {
+  } else if (wake) {
     returned_.notify_one();
   }
 }

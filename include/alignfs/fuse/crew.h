@@ -54,6 +54,9 @@ class Crew {
 
   /// Carries out a request, and then what became ready by it. `room` is its answer_room().
   void carry_out(std::span<std::byte> message, std::span<std::byte> room = {}) const;
+  /// What lies behind a request without a payload in this thread's request buffer: room for the
+  /// answer, if that is sent before carry_out() returns.
+  std::span<std::byte> room_behind_request() const;
   /// Does what a helper has to, but for requests in entries.
   void run(Job job) const;
 
