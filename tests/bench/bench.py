@@ -49,7 +49,9 @@ def measure(options, disk, chosen):
                 for cell in chosen)
     done, begun = 0, time.monotonic()
     for number in range(options.rounds):
-        for cell in (cell for cell in chosen if number % cell.every == 0):
+        for cell in chosen:
+            if number % cell.every != 0:
+                continue
             for place in places.of_cell(options, cell):
                 done += 1
                 try:

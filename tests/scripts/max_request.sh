@@ -8,23 +8,25 @@ keep_setting /proc/sys/fs/fuse/max_pages_limit "Linux 6.13"
 head -c 1048576 /dev/urandom >"$work/data"
 make_disk
 
+# requests_are OP WANTED: so many of a kind have come since the mount.
+requests_are() {
+  local got
+  got=$(awk -v op="op=\"$1\"" '/^alignfs_requests_total/ && index($0, op) { sum += $2 } END { print sum }' \
+    "$work/mount/.alignfs/stats")
+  [[ $got -eq $2 ]] || fail "$got requests of $1 instead of $2"
+}
+
 # writes_of_one_mebibyte WANTED: what 1 MiB by one write(2) is to the daemon.
 writes_of_one_mebibyte() {
   dd if="$work/data" of="$work/mount/file" bs=1M oflag=direct conv=notrunc status=none
-  local got
-  got=$(awk '/^alignfs_requests_total.*op="write"/ { sum += $2 } END { print sum }' \
-    "$work/mount/.alignfs/stats")
-  [[ $got -eq $1 ]] || fail "$got requests instead of $1"
+  requests_are write "$1"
   cmp "$work/data" "$work/disk/file" || fail "wrong bytes"
 }
 
-# As many reads are one read(2) of 1 MiB.
+# The same of one read(2).
 reads_of_one_mebibyte() {
   dd if="$work/mount/file" of="$work/read" bs=1M iflag=direct count=1 status=none
-  local got
-  got=$(awk '/^alignfs_requests_total.*op="read"/ { sum += $2 } END { print sum }' \
-    "$work/mount/.alignfs/stats")
-  [[ $got -eq $1 ]] || fail "$got requests instead of $1"
+  requests_are read "$1"
   cmp "$work/data" "$work/read" || fail "wrong bytes"
 }
 
@@ -52,12 +54,11 @@ unmount_alignfs
 # A mount takes its turn: nobody reads what another one has raised for a moment.
 exec 9<"$setting"
 flock 9
-"$ALIGNFS_BIN" -f -o max_request=auto "$work/disk" "$work/mount" 2>"$work/log" 9<&- &
-daemon=$!
+start_alignfs max_request=auto 9<&-
 sleep 0.5
 if mountpoint --quiet "$work/mount"; then fail "mounted while another one held the limit"; fi
 flock --unlock 9
-until mountpoint --quiet "$work/mount"; do kill -0 "$daemon" || fail "not mounted"; sleep 0.01; done
+await_mount max_request=auto
 unmount_alignfs
 
 # A lower limit is somebody's decision, a higher one, too.

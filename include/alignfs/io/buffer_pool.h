@@ -92,7 +92,7 @@ class BufferPool {
   std::condition_variable returned_;
   std::vector<std::byte*> free_;
   std::deque<Request*> requests_;
-  unsigned waiting_ = 0;  ///< threads in acquire()
+  unsigned waiting_ = 0;        ///< threads in acquire()
   std::byte* begin_ = nullptr;  ///< null until a buffer is needed
   std::size_t mapped_ = 0;      ///< buffers that were given out so far
 };

@@ -69,8 +69,16 @@ make_disk() {
 }
 
 mount_alignfs() {  # OPTIONS
+  start_alignfs "$1"
+  await_mount "$1"
+}
+
+start_alignfs() {  # OPTIONS
   "$ALIGNFS_BIN" -f -o "$1" "$work/disk" "$work/mount" 2>"$work/log" &
   daemon=$!
+}
+
+await_mount() {  # OPTIONS
   for ((i = 0; i < 6000; i++)); do
     if mountpoint --quiet "$work/mount"; then return 0; fi
     kill -0 "$daemon" 2>/dev/null || break
