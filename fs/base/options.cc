@@ -152,6 +152,11 @@ const std::vector<Spec>& specs() {
            if (number) parser.options.poll = std::chrono::microseconds(*number);
            return number.has_value();
          }},
+        {"share_processor", "on or off",
+         [](Parser& parser, std::string_view value) {
+           return set_word<bool>(parser.options.share_processor, value,
+                                 {{"on", true}, {"off", false}});
+         }},
         {"max_request", "auto or bytes from 65536 to 1572864, a multiple of 65536",
          [](Parser& parser, std::string_view value) {
            parser.options.max_request.reset();
@@ -303,6 +308,7 @@ constexpr Use kUses[] = {
     {"passthrough", is_not_direct, "mode=mapped or mode=buffered"},
     {"fuse_uring", may_use_io_uring, "engine=auto or engine=uring"},
     {"poll", may_use_io_uring, "engine=auto or engine=uring"},
+    {"share_processor", may_use_io_uring, "engine=auto or engine=uring"},
 };
 
 const Use* find_use(std::string_view option) {
@@ -364,6 +370,7 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
       {"engine", kEngine[int(options.engine)]},
       {"fuse_uring", on_off(options.fuse_uring)},
       {"poll", std::to_string(options.poll.count())},
+      {"share_processor", on_off(options.share_processor)},
       {"max_request", options.max_request ? std::to_string(*options.max_request) : "auto"},
       {"threads", options.threads ? std::to_string(*options.threads) : "auto"},
       {"report", options.report_on_terminals ? "log+tty" : "log"},

@@ -24,7 +24,8 @@ std::vector<QueueServer::Settings> servers_of(const QueueCrew::Settings& crew) {
                        .roams = roams,
                        .payload = crew.payload,
                        .depth = crew.depth,
-                       .local_backing = crew.local_backing});
+                       .local_backing = crew.local_backing,
+                       .shares_processor = crew.share_processor});
   };
   for (const unsigned queue : online) add(queue, crew.entries - seconds, false);
   for (unsigned queue = 0; queue < crew.processors.possible; ++queue) {
@@ -58,6 +59,7 @@ void QueueCrew::start() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return ready_ == servers_.size(); });
   if (error_ != 0) throw std::system_error(error_, std::generic_category(), "FUSE over io_uring");
+  watch_.start();
 }
 
 void QueueCrew::stop() {
@@ -67,6 +69,7 @@ void QueueCrew::stop() {
   }
   changed_.notify_all();
   Crew::stop();
+  watch_.stop();
 }
 
 unsigned QueueCrew::entries_for(std::size_t buffers, const kernel::Processors& processors) {
@@ -100,6 +103,12 @@ void QueueCrew::live() {
   } else {
     help();
   }
+}
+
+bool QueueCrew::look_after_servers() {
+  bool any = false;
+  for (const auto& server : servers_) any = server->look_after() || any;
+  return any;
 }
 
 void QueueCrew::help() {

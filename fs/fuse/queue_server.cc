@@ -24,6 +24,8 @@ constexpr milliseconds kTooLong(2);
 constexpr milliseconds kCareful(100);
 /// A single caller's call to the backing that takes longer than this is not worth waiting for.
 constexpr microseconds kShortCall(500);
+/// A server that has something to do so soon after the watch freed it was kept from it.
+constexpr microseconds kAtOnce(500);
 /// How long a server that is to stop waits before it looks again at what the helpers have done.
 constexpr milliseconds kStopStep(1);
 
@@ -61,6 +63,7 @@ void QueueServer::run() {
         std::make_unique<RingEntry>(*this, queue, duties_.buffers.acquire(), settings_.payload));
   }
   auto engine = UringEngine::create(settings_.depth, unsigned(entries_.size()) + 1);
+  placement_ = std::make_unique<Placement>();
   // The mount answers when its crew is complete.
   crew_.wait_for_servers();
   if (!engine) return crew_.server_is_ready(engine.code());
@@ -98,6 +101,37 @@ void QueueServer::roam(bool away) {
   away_ = away;
 }
 
+/// A caller who is alone is on this processor, or would be if it did not seem to be busy.
+void QueueServer::share_processor() {
+  served_.store(served_ + 1, std::memory_order_relaxed);
+  if (gives_way_ && !placement_->joined()) {
+    gives_way_ = false;
+    const Clock::time_point parted{Clock::duration(parted_.load())};
+    const auto now = Clock::now();
+    if (now - parted < kAtOnce) gives_way_again_ = now + kCareful;
+  }
+  const bool alone = callers_.alone() && !away_;
+  if (alone == gives_way_) return;
+  if (!alone) {
+    placement_->leave();
+    gives_way_ = false;
+  } else if (gives_way_again_ == Clock::time_point{} || Clock::now() >= gives_way_again_) {
+    gives_way_ = placement_->join(settings_.queue);
+    if (gives_way_) crew_.wake_watch();
+  }
+}
+
+bool QueueServer::look_after() {
+  if (!placement_->joined()) return false;
+  const auto served = served_.load();
+  if (served == seen_) {
+    parted_ = Clock::now().time_since_epoch().count();
+    placement_->leave();
+  }
+  seen_ = served;
+  return true;
+}
+
 void QueueServer::serve() {
   serves_ = true;
   while (!crew_.stopping()) {
@@ -108,6 +142,7 @@ void QueueServer::serve() {
 
 /// Ends what is in hand. What comes now is left: the mount ends, or the daemon.
 void QueueServer::finish() {
+  placement_->leave();
   while (engine_->in_flight() != 0 || in_hand_ != 0) {
     while (crew_.do_a_job()) {
     }
@@ -142,7 +177,10 @@ void QueueServer::dispatch(RingEntry& entry) {
   ++in_hand_;
   // Of those that came together the first is not alone either, though it may be over when the next
   // one is looked at.
-  callers_.note(pace.caller, std::max<std::size_t>(in_hand_, arrived_.size()) - 1);
+  if (pace.awaited) {
+    callers_.note(pace.caller, std::max<std::size_t>(in_hand_, arrived_.size()) - 1);
+  }
+  if (settings_.shares_processor) share_processor();
   // Many requests of one caller are work for two processors, and his own he occupies with asking.
   if (settings_.roams && callers_.crowded() != away_) roam(callers_.crowded());
   if (pace.kind == Pace::Kind::leaves_thread && may_call_here()) {

@@ -51,6 +51,17 @@ Pace::Kind kind_of(const fuse_in_header& header, std::span<const std::byte> body
   }
 }
 
+bool is_awaited(std::uint32_t opcode) {
+  switch (opcode) {
+    case FUSE_FORGET:
+    case FUSE_BATCH_FORGET:
+    case FUSE_INTERRUPT:
+    case FUSE_RELEASE:
+    case FUSE_RELEASEDIR: return false;
+    default: return true;
+  }
+}
+
 }  // namespace
 
 Pace pace_of(std::span<const std::byte> message) {
@@ -59,6 +70,7 @@ Pace pace_of(std::span<const std::byte> message) {
   std::memcpy(&header, message.data(), sizeof header);
   return {.kind = kind_of(header, message.subspan(sizeof header)),
           .keeps_buffer = header.opcode == FUSE_WRITE,
+          .awaited = is_awaited(header.opcode),
           .caller = pid_t(header.pid)};
 }
 

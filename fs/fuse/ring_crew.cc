@@ -10,6 +10,7 @@
 
 #include "alignfs/base/task.h"
 #include "alignfs/fuse/idle_polling.h"
+#include "alignfs/fuse/placement_trial.h"
 #include "alignfs/fuse/worker.h"
 #include "alignfs/io/uring_engine.h"
 
@@ -30,16 +31,16 @@ constexpr Clock::duration kShort = microseconds(25);
 /// more, what waking somebody costs is no longer worth saving.
 constexpr Clock::duration kShortCall = microseconds(500);
 
-/// A receiver that does one thing for this long has lost its post.
-constexpr milliseconds kTooLong(2);
-/// For how long nothing is risked after that.
+/// How long a receiver that can only wait for its ring does so at once.
+constexpr milliseconds kStep(2);
+/// For how long nothing is risked after a receiver has lost its post.
 constexpr milliseconds kCareful(100);
 /// Times in a row that one of several receivers is woken for one request at most before it leaves.
 constexpr int kFutile = 16;
 /// Requests of a single caller after which it is looked whether another one waits.
 constexpr int kLooksAgain = 8;
-/// Looks at idle receivers after which the watch goes to sleep.
-constexpr int kQuietLooks = 16;
+/// Requests that a receiver carries out beside its caller until it looks where he is now.
+constexpr int kFollows = 32;
 
 void set_blocking(int fd, bool block) {
   const int flags = ::fcntl(fd, F_GETFL);
@@ -63,12 +64,14 @@ class RingCrew::Receiver {
   bool end_calls();
   int take_requests();
   void dispatch(std::span<std::byte> message);
+  void share_processor(pid_t caller, Clock::time_point now);
   void send(std::span<std::byte> message);
   bool may_call_here();
-  void call_here(std::span<std::byte> message);
+  void call_here(std::span<std::byte> message, Clock::time_point now);
   bool may_run_here(const Pace& pace, bool same_caller) const;
-  void run_here(std::span<std::byte> message);
-  Clock::duration occupied_by(std::span<std::byte> message, std::span<std::byte> room = {});
+  void run_here(std::span<std::byte> message, Clock::time_point now);
+  Clock::duration occupied_by(std::span<std::byte> message, Clock::time_point now,
+                              std::span<std::byte> room = {});
   void hand_over(std::span<std::byte> message, const Pace& pace);
   void wait();
 
@@ -93,6 +96,11 @@ class RingCrew::Receiver {
   int futile_ = 0;
 
   IdlePolling polling_;
+  PlacementTrial trial_;
+  /// What it made of the trial's last answer.
+  bool beside_ = false;
+  /// Requests since it last looked where he is.
+  int unfollowed_ = 0;
 };
 
 void RingCrew::Receiver::run() {
@@ -110,8 +118,9 @@ void RingCrew::Receiver::run() {
       wait();
     }
   }
+  post_.placement.leave();
   while (engine_.in_flight() != 0) {
-    engine_.wait_for_calls(kTooLong);
+    engine_.wait_for_calls(kStep);
     end_calls();
   }
 }
@@ -127,7 +136,8 @@ bool RingCrew::Receiver::end_calls() {
 /// Returns how many.
 int RingCrew::Receiver::take_requests() {
   int taken = 0;
-  for (int i = 0; i < kBatch && !post_.relieved; ++i) {
+  int in_batch = 0;
+  while (in_batch < kBatch && !post_.relieved) {
     auto& buffer = request_buffer();
     if (!buffer) buffer = crew_.duties_.buffers.try_acquire();
     if (!buffer) {
@@ -137,7 +147,10 @@ int RingCrew::Receiver::take_requests() {
     }
     const auto message = crew_.receive();
     if (message.empty()) {
-      if ((errno == EINTR && !reads_block_) || errno == ENOENT) continue;
+      if ((errno == EINTR && !reads_block_) || errno == ENOENT) {
+        ++in_batch;
+        continue;
+      }
       gone_ = errno == ENODEV;
       in_a_row_ = 0;
       // The single caller has not asked again yet: the next read waits for him.
@@ -149,27 +162,57 @@ int RingCrew::Receiver::take_requests() {
       break;
     }
     ++taken;
+    ++in_batch;
     dispatch(message);
-    if (reads_block_ && !called_here_) break;
+    if (!reads_block_) continue;
+    if (!called_here_) break;
+    // There is nothing in the ring to look at meanwhile.
+    if (!crew_.stopping()) in_batch = 0;
   }
-  if (taken == kBatch && !called_here_) crew_.call_for_help();
+  if (in_batch == kBatch && !called_here_) crew_.call_for_help();
   if (reads_block_) reads_block_ = crew_.let_reads_block(post_, false);
   return taken;
 }
 
 void RingCrew::Receiver::dispatch(std::span<std::byte> message) {
   const Pace pace = crew_.duties_.pace(message);
+  const auto now = Clock::now();
   const bool same_caller = pace.caller == last_caller_;
+  if (crew_.shares_processor() && pace.awaited) share_processor(pace.caller, now);
   called_here_ = pace.kind == Pace::Kind::leaves_thread && same_caller && may_call_here();
-  if (called_here_) return call_here(message);
-  last_caller_ = pace.caller;
+  if (called_here_) return call_here(message, now);
+  if (pace.awaited) last_caller_ = pace.caller;
   if (pace.kind == Pace::Kind::at_once || pace.kind == Pace::Kind::leaves_thread) {
     return send(message);
   }
   if (may_run_here(pace, same_caller)) {
-    run_here(message);
+    run_here(message, now);
   } else {
     hand_over(message, pace);
+  }
+}
+
+/// Goes to the processor of a caller who is alone, follows him there, and comes back.
+void RingCrew::Receiver::share_processor(pid_t caller, Clock::time_point now) {
+  auto& placement = post_.placement;
+  if (beside_ && !placement.joined()) {
+    beside_ = false;
+    if (post_.starved.exchange(false)) {
+      trial_.failed();
+    } else {
+      trial_.interrupted();
+    }
+  }
+  const bool alone = caller == last_caller_ && engine_.in_flight() == 0;
+  if (!alone) trial_.interrupted();
+  if (!alone || trial_.next(now) == PlacementTrial::Place::anywhere) {
+    if (beside_) placement.leave();
+    beside_ = false;
+  } else if (!beside_ || ++unfollowed_ == kFollows) {
+    unfollowed_ = 0;
+    const auto processor = processor_of(caller);
+    beside_ = processor && placement.join(*processor);
+    if (!beside_) trial_.failed();
   }
 }
 
@@ -197,10 +240,10 @@ bool RingCrew::Receiver::may_call_here() {
   return false;
 }
 
-void RingCrew::Receiver::call_here(std::span<std::byte> message) {
+void RingCrew::Receiver::call_here(std::span<std::byte> message, Clock::time_point now) {
   BlockingEngine blocking;
   const Engine::Use use(blocking);
-  if (occupied_by(message, crew_.room_behind_request()) > kShortCall) polling_.in_company();
+  if (occupied_by(message, now, crew_.room_behind_request()) > kShortCall) polling_.in_company();
   polling_.left_to_others();
 }
 
@@ -226,24 +269,23 @@ class RingCrew::Receiver::EngineWhileAlone : public BlockingEngine {
   Receiver& receiver_;
 };
 
-void RingCrew::Receiver::run_here(std::span<std::byte> message) {
+void RingCrew::Receiver::run_here(std::span<std::byte> message, Clock::time_point now) {
   EngineWhileAlone engine(*this);
   const Engine::Use use(engine);
-  usual_ += (occupied_by(message) - usual_) / 8;
+  usual_ += (occupied_by(message, now) - usual_) / 8;
   ++in_a_row_;
   polling_.carried_out();
 }
 
-/// Carries it out before the eyes of the watch. Returns how long that took.
-Clock::duration RingCrew::Receiver::occupied_by(std::span<std::byte> message,
+/// Carries it out, from `now` on and before the eyes of the watch. Returns how long that took.
+Clock::duration RingCrew::Receiver::occupied_by(std::span<std::byte> message, Clock::time_point now,
                                                 std::span<std::byte> room) {
-  const auto begun = Clock::now();
   auto section = ++post_.section;
-  if (crew_.watch_sleeps_) crew_.wake_watch();
+  crew_.watch_.wake();
   crew_.carry_out(message, room);
   // Either this or the watch ends the section, so that nobody who is relieved goes on receiving.
   if (!post_.section.compare_exchange_strong(section, section + 1)) post_.relieved = true;
-  return Clock::now() - begun;
+  return Clock::now() - now;
 }
 
 void RingCrew::Receiver::hand_over(std::span<std::byte> message, const Pace& pace) {
@@ -268,7 +310,7 @@ void RingCrew::Receiver::wait() {
     ++futile_;
   } else {
     // Helpers give buffers back, too, and cannot tell.
-    engine_.wait_for_calls(kTooLong);
+    engine_.wait_for_calls(kStep);
   }
   polling_.slept(Clock::now() - begun);
 }
@@ -283,7 +325,7 @@ void RingCrew::start() {
   changed_.wait(lock, [&] { return ready_ == count(); });
   if (able_ == 0) throw std::system_error(ring_error_, std::generic_category(), "io_uring");
   // Alone there is nobody to put in a receiver's place.
-  if (count() > 1) watch_thread_ = std::thread([this] { watch(); });
+  if (count() > 1) watch_.start();
 }
 
 void RingCrew::stop() {
@@ -292,15 +334,14 @@ void RingCrew::stop() {
     announce_stop();
   }
   changed_.notify_all();
-  watch_changed_.notify_all();
-  if (watch_thread_.joinable()) watch_thread_.join();
   Crew::stop();
+  watch_.stop();
 }
 
 void RingCrew::live() {
   auto engine = UringEngine::create(settings_.depth);
-  Post post;
   std::unique_lock lock(mutex_);
+  Post& post = *all_posts_.emplace_back(std::make_unique<Post>());
   ++ready_;
   able_ += engine.ok();
   if (!engine) ring_error_ = engine.code();
@@ -351,24 +392,20 @@ void RingCrew::resume(std::coroutine_handle<> handle) {
   hand_over(std::move(job));
 }
 
-/// Sleeps for as long as no receiver carries out anything itself.
-void RingCrew::watch() {
-  int quiet = 0;
-  std::unique_lock lock(mutex_);
-  while (!stopping()) {
-    watch_changed_.wait_for(lock, kTooLong, [&] { return stopping(); });
-    quiet = look_at_posts() ? 0 : quiet + 1;
-    if (quiet < kQuietLooks) continue;
-    watch_sleeps_ = true;
-    // A receiver that began before it could see that is seen here.
-    if (look_at_posts()) watch_sleeps_ = false;
-    watch_changed_.wait(lock, [&] { return stopping() || !watch_sleeps_; });
-    quiet = 0;
+void RingCrew::part_who_stands_still() {
+  for (const auto& post : all_posts_) {
+    const auto section = post->section.load();
+    if (!post->placement.joined() || section != post->seen) continue;
+    pollfd unread{duties_.fd, POLLIN, 0};
+    post->starved = section % 2 != 0 || ::poll(&unread, 1, 0) > 0;
+    post->placement.leave();
   }
 }
 
 bool RingCrew::look_at_posts() {
+  part_who_stands_still();
   bool moved = false;
+  const std::lock_guard lock(mutex_);
   for (Post* post : posts_) {
     const auto section = post->section.load();
     moved = moved || section != post->seen;
@@ -414,14 +451,6 @@ bool RingCrew::let_reads_block(const Post& post, bool block) {
   if (post.relieved || (block && (posts_.size() > 1 || receivers_wanted_ != 0))) return false;
   set_blocking(duties_.fd, block);
   return block;
-}
-
-void RingCrew::wake_watch() {
-  {
-    const std::lock_guard lock(mutex_);
-    watch_sleeps_ = false;
-  }
-  watch_changed_.notify_one();
 }
 
 }  // namespace alignfs

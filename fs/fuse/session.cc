@@ -209,7 +209,8 @@ std::unique_ptr<Crew> Session::make_queue_crew() {
                           .entries = filesystem_.queue_entries,
                           .payload = kernel::max_payload(filesystem_.features.max_request),
                           .depth = filesystem_.max_calls(),
-                          .local_backing = filesystem_.local});
+                          .local_backing = filesystem_.local,
+                          .share_processor = filesystem_.options.share_processor});
 }
 
 std::unique_ptr<Crew> Session::make_crew() {
@@ -220,7 +221,8 @@ std::unique_ptr<Crew> Session::make_crew() {
       duties(), RingCrew::Settings{.threads = threads,
                                    .receivers = std::max(1u, threads / kThreadsPerReceiver),
                                    .depth = filesystem_.max_calls(),
-                                   .poll = filesystem_.options.poll});
+                                   .poll = filesystem_.options.poll,
+                                   .share_processor = filesystem_.options.share_processor});
 }
 
 void Session::gone() {

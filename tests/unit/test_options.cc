@@ -72,6 +72,12 @@ TEST(Options, EveryEngineIsTaken) {
   EXPECT_EQ(parsed({"engine=threads,engine=auto,poll=1000"}).engine, Engine::automatic);
 }
 
+TEST(Options, ThatProcessorsAreSharedCanBeLeftOut) {
+  EXPECT_TRUE(parsed({}).share_processor);
+  EXPECT_FALSE(parsed({"share_processor=off"}).share_processor);
+  EXPECT_TRUE(parsed({"share_processor=off,share_processor=on"}).share_processor);
+}
+
 TEST(Options, RequestsByIoUringAreAChoice) {
   EXPECT_FALSE(parsed({}).fuse_uring);
   EXPECT_TRUE(parsed({"fuse_uring=on"}).fuse_uring);
@@ -184,6 +190,9 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"fuse_uring=auto", "auto", "off or on"},
         Wrong{"engine=threads,fuse_uring=on", "fuse_uring", "engine=auto or engine=uring"},
         Wrong{"engine=threads,poll=10", "poll", "engine=auto or engine=uring"},
+        Wrong{"share_processor=yes", "yes", "on or off"},
+        Wrong{"engine=threads,share_processor=on", "share_processor",
+              "engine=auto or engine=uring"},
         Wrong{"unaligned=reject,report=tty", "tty", "log or log+tty"},
         Wrong{"report=log+tty", "report", "unaligned=reject"},
         Wrong{"unaligned=audit,report=log+tty", "report", "unaligned=reject"},
@@ -220,6 +229,8 @@ TEST(Options, TheListShowsEveryOptionInForce) {
   EXPECT_EQ(listed("mode=buffered", "passthrough"), "off");
   EXPECT_EQ(listed("engine=uring", "engine"), "uring");
   EXPECT_EQ(listed("poll=7", "poll"), "7");
+  EXPECT_EQ(listed("poll=7", "share_processor"), "on");
+  EXPECT_EQ(listed("share_processor=off", "share_processor"), "off");
   EXPECT_EQ(listed("fuse_uring=on", "fuse_uring"), "on");
   EXPECT_EQ(listed("unaligned=reject,report=log+tty", "report"), "log+tty");
   EXPECT_EQ(listed("max_request=65536", "max_request"), "65536");
@@ -237,6 +248,7 @@ TEST(Options, TheListLeavesOutWhatTheOthersLeaveWithoutEffect) {
   EXPECT_EQ(listed("mode=buffered", "map_advice"), "missing");
   EXPECT_EQ(listed("unaligned=bounce", "mem_align"), "missing");
   EXPECT_EQ(listed("engine=threads", "poll"), "missing");
+  EXPECT_EQ(listed("engine=threads", "share_processor"), "missing");
   EXPECT_EQ(listed("engine=threads", "fuse_uring"), "missing");
   EXPECT_EQ(listed("unaligned=bounce", "report"), "missing");
 }

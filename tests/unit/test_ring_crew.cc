@@ -5,9 +5,11 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <functional>
 #include <future>
@@ -20,6 +22,7 @@
 #include "alignfs/base/alignment.h"
 #include "alignfs/base/task.h"
 #include "alignfs/base/unique_fd.h"
+#include "alignfs/fuse/placement_trial.h"
 #include "alignfs/fuse/worker.h"
 #include "alignfs/io/transfer.h"
 #include "alignfs/io/uring_engine.h"
@@ -35,6 +38,7 @@ struct Message {
   bool keeps_buffer = false;
   pid_t caller = 0;
   unsigned number = 0;
+  bool awaited = true;
 };
 
 constexpr std::size_t kRoom = 4096;
@@ -61,7 +65,10 @@ class RingCrewTest : public testing::TestWithParam<std::tuple<unsigned, unsigned
                   .pace =
                       [](std::span<const std::byte> bytes) {
                         const auto message = read_message(bytes);
-                        return Pace{message.kind, message.keeps_buffer, message.caller};
+                        return Pace{.kind = message.kind,
+                                    .keeps_buffer = message.keeps_buffer,
+                                    .awaited = message.awaited,
+                                    .caller = message.caller};
                       },
                   .process =
                       [this, work](std::span<std::byte> bytes) {
@@ -78,7 +85,8 @@ class RingCrewTest : public testing::TestWithParam<std::tuple<unsigned, unsigned
                                        RingCrew::Settings{.threads = threads_,
                                                           .receivers = receivers_,
                                                           .depth = 8,
-                                                          .poll = std::chrono::microseconds(20)});
+                                                          .poll = std::chrono::microseconds(20),
+                                                          .share_processor = share_processor_});
     crew_->start();
   }
 
@@ -100,6 +108,7 @@ class RingCrewTest : public testing::TestWithParam<std::tuple<unsigned, unsigned
   UniqueFd kernel_, daemon_;
   std::unique_ptr<BufferPool> pool_;
   unsigned threads_ = 1, receivers_ = 1;
+  bool share_processor_ = false;
   std::atomic<unsigned> processed_{0};
   std::atomic<bool> gone_{false};
   std::unique_ptr<RingCrew> crew_;
@@ -299,6 +308,135 @@ TEST_P(RingCrewOfSeveral, ASingleCallersCallThatIsStuckDoesNotKeepTheOthers) {
     send({.kind = Kind::leaves_thread, .caller = 7, .number = 1});
     ASSERT_EQ(::write(pipe.write_end.get(), "x", 1), 1);
     wait_for(done, 1 + i);
+  }
+}
+
+/// Work that takes longer where it does not give way to its caller, so that it pays to be beside
+/// him whatever the machine is like; and what it saw.
+class GivingWay {
+ public:
+  void operator()() {
+    if (::sched_getscheduler(0) == SCHED_IDLE) {
+      processor = ::sched_getcpu();
+      receiver = ::gettid();
+      return;
+    }
+    receiver = 0;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
+    while (std::chrono::steady_clock::now() < end) {
+    }
+  }
+  /// The thread that gave way in the last request; 0 if none did.
+  std::atomic<pid_t> receiver{0};
+  std::atomic<int> processor{-1};
+};
+
+class RingCrewBesideItsCaller : public RingCrewTest {
+ protected:
+  void SetUp() override {
+    RingCrewTest::SetUp();
+    share_processor_ = true;
+  }
+  /// Sends one request and waits until it is carried out.
+  void ask(Kind kind, pid_t caller, bool awaited = true) {
+    send({.kind = kind, .caller = caller, .awaited = awaited});
+    wait_for(++asked_);
+  }
+  void ask_until_it_gives_way(Kind kind) {
+    while (work_.receiver == 0) ask(kind, ::gettid());
+  }
+
+  GivingWay work_;
+  unsigned asked_ = 0;
+};
+INSTANTIATE_TEST_SUITE_P(Threads, RingCrewBesideItsCaller,
+                         testing::Values(std::tuple(8u, 1u), std::tuple(8u, 2u)), name_of);
+
+TEST_P(RingCrewBesideItsCaller, ACallerWhoIsAloneIsServedFromHisProcessor) {
+  start([&](const Message&) { work_(); });
+  std::thread caller([&] {
+    for (const Kind kind : {Kind::leaves_thread, Kind::may_wait}) {
+      cpu_set_t here;
+      CPU_ZERO(&here);
+      CPU_SET(0, &here);
+      ASSERT_EQ(::sched_setaffinity(0, sizeof here, &here), 0);
+      ask_until_it_gives_way(kind);
+      EXPECT_EQ(work_.processor, 0);
+      ask(Kind::at_once, 0, false);
+      ask(kind, ::gettid());
+      EXPECT_NE(work_.receiver, 0) << "the kernel's own messages say nothing of callers";
+      ask(kind, 1);
+      EXPECT_EQ(work_.receiver, 0) << "another one asks";
+    }
+  });
+  caller.join();
+}
+
+TEST_P(RingCrewBesideItsCaller, TheReceiverFollowsHim) {
+  start([&](const Message&) { work_(); });
+  std::thread caller([&] {
+    for (int i = 0; i < 6; ++i) {
+      cpu_set_t here;
+      CPU_ZERO(&here);
+      CPU_SET(unsigned(i % 2), &here);
+      ASSERT_EQ(::sched_setaffinity(0, sizeof here, &here), 0);
+      do {
+        ask(Kind::leaves_thread, ::gettid());
+      } while (work_.receiver == 0 || work_.processor != i % 2);
+    }
+  });
+  caller.join();
+  EXPECT_LT(asked_, PlacementTrial::kLease * PlacementTrial::kMostRequests / 2)
+      << "before all is tried anew";
+}
+
+TEST_P(RingCrewBesideItsCaller, OneThatStandsStillGivesWayNoLonger) {
+  start([&](const Message&) { work_(); });
+  for (int i = 0; i < 3; ++i) {
+    ask_until_it_gives_way(Kind::may_wait);
+    const pid_t receiver = work_.receiver;
+    while (::sched_getscheduler(receiver) == SCHED_IDLE) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    work_.receiver = 0;
+  }
+}
+
+TEST_P(RingCrewBesideItsCaller, OneThatIsStuckGivesWayNoLonger) {
+  std::latch release(1);
+  std::atomic<pid_t> stuck{0};
+  start([&](const Message& message) {
+    work_();
+    if (message.number == 0) return;
+    stuck = ::gettid();
+    stuck.notify_all();
+    release.wait();
+  });
+  ask_until_it_gives_way(Kind::may_wait);
+  send({.kind = Kind::may_wait, .caller = ::gettid(), .number = 1});
+  stuck.wait(0);
+  while (::sched_getscheduler(stuck) == SCHED_IDLE) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ask(Kind::at_once, 1);
+  release.count_down();
+  wait_for(++asked_);
+}
+
+TEST_P(RingCrewBesideItsCaller, WhenItStopsNobodyGivesWay) {
+  start([&](const Message&) { work_(); });
+  ask_until_it_gives_way(Kind::leaves_thread);
+  crew_->stop();
+  EXPECT_EQ(asked_, processed_);
+}
+
+TEST_P(RingCrewTest, NobodyGivesWayUnlessThatIsWanted) {
+  GivingWay work;
+  start([&](const Message&) { work(); });
+  for (unsigned i = 1; i <= 2000; ++i) {
+    send({.kind = Kind::leaves_thread, .caller = ::gettid()});
+    wait_for(i);
+    ASSERT_EQ(work.receiver, 0) << i;
   }
 }
 

@@ -43,6 +43,8 @@ struct MountOptions {
   /// With io_uring: how long the daemon looks for the next request before it sleeps; 0 is not at
   /// all.
   std::chrono::microseconds poll{50};
+  /// With io_uring: the thread that serves a caller who is alone may share his processor.
+  bool share_processor = true;
   /// Bytes of one request at most; nullopt is what the kernel allows.
   std::optional<std::size_t> max_request;
   /// Worker threads; nullopt is auto.

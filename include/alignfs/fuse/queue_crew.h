@@ -15,6 +15,7 @@
 #include "alignfs/fuse/job_queue.h"
 #include "alignfs/fuse/queue_server.h"
 #include "alignfs/fuse/ring_entry.h"
+#include "alignfs/fuse/watch.h"
 
 namespace alignfs {
 
@@ -22,7 +23,8 @@ namespace alignfs {
 /// queue each, and a ring of their own for it and for the backing. A caller's request wakes a
 /// thread of his own processor, one system call answers it and waits for the next, and what is read
 /// or written lies in place for the backing and for the answer alike. The second server works on
-/// other processors while one caller has many requests at once.
+/// other processors while one caller has many requests at once, and one that serves a caller who is
+/// alone gives way to him.
 ///
 ///     queue of a processor --> its server --+--> its ring --> server answers
 ///                                           +--> itself, if that is short as a rule
@@ -47,6 +49,8 @@ class QueueCrew final : public Crew,
     unsigned depth = 64;
     /// Metadata of the backing is in memory as a rule: servers look at it themselves.
     bool local_backing = false;
+    /// Servers give way to a caller who is alone.
+    bool share_processor = false;
   };
 
   QueueCrew(Duties duties, const Settings& settings);
@@ -65,6 +69,8 @@ class QueueCrew final : public Crew,
   QueueCrew(Duties duties, unsigned helpers, std::vector<QueueServer::Settings> servers);
 
   void live() override;
+  /// False if none of them gives way.
+  bool look_after_servers();
   void help();
   /// Reads what comes by /dev/fuse all the same.
   void read_device();
@@ -79,6 +85,7 @@ class QueueCrew final : public Crew,
   void carry_out(RingEntry& entry) override;
   void hand_over(Job job) override;
   bool do_a_job() override;
+  void wake_watch() override { watch_.wake(); }
   ReadyQueue::Elsewhere& elsewhere() override { return *this; }
   void wait_for_servers() override;
   void server_is_ready(int error) override;
@@ -92,6 +99,7 @@ class QueueCrew final : public Crew,
   unsigned made_ = 0, ready_ = 0;
   int error_ = 0;
   EarlyInterrupts interrupts_;
+  Watch watch_{[this] { return look_after_servers(); }};
 };
 
 }  // namespace alignfs

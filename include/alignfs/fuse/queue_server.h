@@ -14,6 +14,7 @@
 #include "alignfs/base/unique_fd.h"
 #include "alignfs/fuse/caller_pattern.h"
 #include "alignfs/fuse/crew.h"
+#include "alignfs/fuse/placement.h"
 #include "alignfs/fuse/ring_entry.h"
 #include "alignfs/io/uring_engine.h"
 
@@ -34,6 +35,8 @@ class QueueServer final : public RingEntry::Server {
     virtual void hand_over(Job job) = 0;
     /// Does a job that nobody else has taken. False if there is none.
     virtual bool do_a_job() = 0;
+    /// Somebody has begun to give way.
+    virtual void wake_watch() = 0;
     /// Whose thread goes on with what became ready on a server's.
     virtual ReadyQueue::Elsewhere& elsewhere() = 0;
     /// Until all servers have made what they serve with.
@@ -58,6 +61,8 @@ class QueueServer final : public RingEntry::Server {
     unsigned depth = 64;
     /// Metadata of the backing is in memory as a rule: it looks at it itself.
     bool local_backing = false;
+    /// It gives way on its processor to a caller who is alone (placement.h).
+    bool shares_processor = false;
   };
 
   /// Both `crew` and `duties` must outlive it.
@@ -65,6 +70,11 @@ class QueueServer final : public RingEntry::Server {
 
   /// Serves until the crew stops.
   void run();
+
+  /// Ends that it gives way if it has served nothing since the last look: others may have taken the
+  /// processor. False if it does not give way. For the watch, once the server is ready; needs no
+  /// lock, which such a server might hold.
+  bool look_after();
 
   /// RingEntry::known_name() of the entry that has the request, or 0. Thread-safe.
   std::uint64_t name_of(std::uint64_t unique) const;
@@ -90,6 +100,7 @@ class QueueServer final : public RingEntry::Server {
   void wait();
   void work_off();
   void roam(bool away);
+  void share_processor();
   void dispatch(RingEntry& entry);
   bool careful() const;
   bool may_call_here() const;
@@ -118,6 +129,15 @@ class QueueServer final : public RingEntry::Server {
   unsigned in_hand_ = 0;
   CallerPattern callers_;
   bool away_ = false;
+  /// Of its thread.
+  std::unique_ptr<Placement> placement_;
+  bool gives_way_ = false;
+  Clock::time_point gives_way_again_{};
+  std::atomic<std::uint64_t> served_{0};
+  /// When the watch ended that it gives way, in ticks of Clock.
+  std::atomic<Clock::rep> parted_{0};
+  /// The watch's own: what it saw last.
+  std::uint64_t seen_ = 0;
   bool serves_ = false;
   /// Why the kernel has given entries up; 0 if it has not.
   int lost_by_ = 0;

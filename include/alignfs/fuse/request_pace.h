@@ -19,6 +19,8 @@ struct Pace {
   Kind kind = Kind::may_wait;
   /// Its payload may still be needed when its handler has returned.
   bool keeps_buffer = false;
+  /// Somebody waits for the answer; not so where the kernel tidies up, or tells.
+  bool awaited = true;
   /// The thread that asks, as the kernel states it.
   pid_t caller = 0;
 };

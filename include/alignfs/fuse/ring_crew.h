@@ -4,13 +4,15 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "alignfs/base/task.h"
 #include "alignfs/fuse/crew.h"
 #include "alignfs/fuse/job_queue.h"
+#include "alignfs/fuse/placement.h"
+#include "alignfs/fuse/watch.h"
 
 namespace alignfs {
 
@@ -24,7 +26,8 @@ namespace alignfs {
 ///                              '--> jobs --> helper replies
 ///
 /// As long as one caller alone asks, one request after the other, a single receiver makes his calls
-/// by system calls, too, and sleeps in read(2) for the next.
+/// by system calls, too, sleeps in read(2) for the next, and shares his processor if that is
+/// quicker (placement.h).
 ///
 /// What becomes ready on a receiver, having waited for a lock or a buffer, may wait again: it goes
 /// to a helper, too. Requests that are known to wait never occupy the last helper but one.
@@ -39,6 +42,8 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
     unsigned depth = 64;
     /// How long a receiver looks for the next request before it goes to sleep.
     std::chrono::microseconds poll{0};
+    /// A receiver may share the processor of a caller who is alone.
+    bool share_processor = false;
   };
 
   RingCrew(Duties duties, const Settings& settings);
@@ -52,6 +57,10 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
 
   /// What the watch sees of a receiver.
   struct Post {
+    /// Of the thread that holds it.
+    Placement placement;
+    /// The watch took it from beside its caller, who waited for an answer.
+    std::atomic<bool> starved{false};
     /// Odd while the receiver carries out a request itself.
     std::atomic<std::uint64_t> section{0};
     std::atomic<bool> relieved{false};
@@ -69,12 +78,15 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
   /// Makes reads of the descriptor wait or not, for the holder of `post`; they never wait while
   /// there are several receivers. Returns whether they do.
   bool let_reads_block(const Post& post, bool block);
+  /// Alone there is nobody to look after a receiver.
+  bool shares_processor() const { return settings_.share_processor && count() > 1; }
   /// Nothing is risked for a while after something hung.
   bool careful() const;
-  void watch();
-  /// Relieves who is stuck. False if nothing goes on. Requires mutex_.
+  /// Ends that receivers share a processor where they have not gone on since the last look: others
+  /// may have taken it. Needs no lock, which such a receiver might hold.
+  void part_who_stands_still();
+  /// Relieves who is stuck. False if nothing goes on.
   bool look_at_posts();
-  void wake_watch();
 
   const Settings settings_;
   std::mutex mutex_;
@@ -87,11 +99,12 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
   unsigned ready_ = 0;
   unsigned able_ = 0;
   int ring_error_ = 0;
+  /// Of those that receive.
   std::vector<Post*> posts_;
+  /// Of all threads; complete before the watch begins.
+  std::vector<std::unique_ptr<Post>> all_posts_;
 
-  std::thread watch_thread_;
-  std::condition_variable watch_changed_;
-  std::atomic<bool> watch_sleeps_{false};
+  Watch watch_{[this] { return look_at_posts(); }};
   /// Until when receivers carry out nothing themselves that may wait, in ticks of steady_clock.
   std::atomic<std::chrono::steady_clock::rep> careful_until_{0};
 };

@@ -1,0 +1,108 @@
+#include "alignfs/fuse/placement.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdio>
+#include <string_view>
+#include <thread>
+
+#include "alignfs/base/unique_fd.h"
+
+namespace alignfs {
+namespace {
+
+int set_policy(pid_t tid, int policy) {
+  const sched_param none{};
+  return ::sched_setscheduler(tid, policy, &none);
+}
+
+/// A thread that has become SCHED_IDLE without the right to be anything else stays so: one is spent
+/// on finding out.
+bool idle_policy_can_be_left() {
+  static const bool answer = [] {
+    bool left = false;
+    std::thread([&] {
+      left = set_policy(0, SCHED_IDLE) == 0 && set_policy(0, SCHED_OTHER) == 0;
+    }).join();
+    return left;
+  }();
+  return answer;
+}
+
+/// The field of /proc/TID/stat with this number, counted from 1 as in proc_pid_stat(5).
+std::string_view field_of_stat(std::string_view text, unsigned number) {
+  // The second one is the program's name in brackets, which may hold anything.
+  std::size_t at = text.rfind(')');
+  for (unsigned field = 2; field < number && at != std::string_view::npos; ++field) {
+    at = text.find(' ', at + 1);
+  }
+  return at == std::string_view::npos ? std::string_view() : text.substr(at + 1);
+}
+
+}  // namespace
+
+std::optional<unsigned> processor_of(pid_t tid) {
+  // /proc/TID/stat would add up the times of all threads of the process.
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/%d/task/%d/stat", int(tid), int(tid));
+  const UniqueFd fd(::open(path, O_RDONLY | O_CLOEXEC));
+  char text[1024];
+  const ssize_t size = fd ? ::read(fd.get(), text, sizeof text) : -1;
+  if (size <= 0) return std::nullopt;
+  constexpr unsigned kProcessor = 39;
+  const auto field = field_of_stat({text, std::size_t(size)}, kProcessor);
+  unsigned processor = 0;
+  const auto parsed = std::from_chars(field.data(), field.data() + field.size(), processor);
+  if (parsed.ec != std::errc{}) return std::nullopt;
+  return processor;
+}
+
+Placement::Placement() : tid_(::gettid()), policy_(::sched_getscheduler(0)) {
+  CPU_ZERO(&affinity_);
+}
+
+bool Placement::join(unsigned processor) {
+  if (joined_ && processor == processor_) return true;
+  if (!joined_) {
+    if ((policy_ != SCHED_OTHER && policy_ != SCHED_BATCH) || !idle_policy_can_be_left()) {
+      return false;
+    }
+    const std::lock_guard guard(mutex_);
+    // Fails on machines with more processors than the set holds.
+    if (::sched_getaffinity(0, sizeof affinity_, &affinity_) != 0) return false;
+  }
+  if (processor >= CPU_SETSIZE || !CPU_ISSET(processor, &affinity_)) {
+    leave();
+    return false;
+  }
+  cpu_set_t beside;
+  CPU_ZERO(&beside);
+  CPU_SET(processor, &beside);
+  // Told first: from here on somebody else can end what might not end by itself.
+  joined_ = true;
+  processor_ = processor;
+  const bool done =
+      set_policy(0, SCHED_IDLE) == 0 && ::sched_setaffinity(0, sizeof beside, &beside) == 0;
+  if (!done) leave();
+  // Somebody did before it was complete.
+  if (!joined_) restore();
+  return joined_;
+}
+
+void Placement::leave() {
+  if (joined_.exchange(false)) restore();
+}
+
+void Placement::restore() {
+  set_policy(tid_, policy_);
+  cpu_set_t affinity;
+  {
+    const std::lock_guard guard(mutex_);
+    affinity = affinity_;
+  }
+  ::sched_setaffinity(tid_, sizeof affinity, &affinity);
+}
+
+}  // namespace alignfs

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <sched.h>
+#include <sys/types.h>
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+
+namespace alignfs {
+
+/// The processor that thread `tid` runs on, or ran on last; nullopt if /proc does not tell.
+std::optional<unsigned> processor_of(pid_t tid);
+
+/// Puts a thread beside its only caller, and back.
+///
+/// Two threads that take turns lose most time with waking each other's processor. The scheduler
+/// places whoever is woken on an idle processor, so they never stay on one by themselves, except
+/// that a processor on which nothing but SCHED_IDLE runs counts as idle (sched_idle_cpu() of
+/// kernel/sched/fair.c). So a thread beside its caller is bound to his processor and runs as
+/// SCHED_IDLE: he is woken where he was, at once, and it goes on when he sleeps.
+///
+/// Such a thread gets next to nothing where others want the processor. Somebody must look after it
+/// and call leave(); it should hold no lock that this somebody needs.
+class Placement {
+ public:
+  /// That of the calling thread.
+  Placement();
+  ~Placement() { leave(); }
+  Placement(const Placement&) = delete;
+  Placement& operator=(const Placement&) = delete;
+
+  /// Puts the thread beside what runs on `processor`. False, with nothing changed, where that
+  /// cannot be: the thread may not run there, has a policy of its own choice, or could not get back
+  /// from SCHED_IDLE (which takes CAP_SYS_NICE or RLIMIT_NICE). For the thread itself.
+  bool join(unsigned processor);
+  bool joined() const { return joined_; }
+
+  /// Where and how it ran before. Nothing if it is not beside anybody. Thread-safe.
+  void leave();
+
+ private:
+  void restore();
+
+  const pid_t tid_;
+  const int policy_;
+  std::atomic<bool> joined_{false};
+  unsigned processor_ = 0;
+  /// Where the scheduler may put the thread else; written by it while it is not joined.
+  std::mutex mutex_;
+  cpu_set_t affinity_;
+};
+
+}  // namespace alignfs

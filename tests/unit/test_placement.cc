@@ -1,0 +1,189 @@
+#include "alignfs/fuse/placement.h"
+
+#include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+namespace alignfs {
+namespace {
+
+cpu_set_t affinity(pid_t tid = 0) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  EXPECT_EQ(::sched_getaffinity(tid, sizeof set, &set), 0);
+  return set;
+}
+
+cpu_set_t only(unsigned processor) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(processor, &set);
+  return set;
+}
+
+std::vector<unsigned> processors() {
+  const auto set = affinity();
+  std::vector<unsigned> list;
+  for (unsigned i = 0; i < CPU_SETSIZE; ++i) {
+    if (CPU_ISSET(i, &set)) list.push_back(i);
+  }
+  return list;
+}
+
+bool same(const cpu_set_t& a, const cpu_set_t& b) { return CPU_EQUAL(&a, &b); }
+
+/// Runs `body` in a thread of its own, whose placement dies with it.
+template <typename Body>
+void in_a_thread(Body body) {
+  std::thread(body).join();
+}
+
+TEST(ProcessorOf, IsWhereTheThreadRuns) {
+  in_a_thread([] {
+    // A name must not be taken for fields.
+    ::prctl(PR_SET_NAME, "a) S 1 (b");
+    for (const unsigned processor : processors()) {
+      const auto set = only(processor);
+      ASSERT_EQ(::sched_setaffinity(0, sizeof set, &set), 0);
+      EXPECT_EQ(processor_of(::gettid()), processor);
+    }
+  });
+}
+
+TEST(ProcessorOf, IsNotKnownOfAThreadThatIsNotThere) {
+  std::atomic<pid_t> tid{0};
+  in_a_thread([&] { tid = ::gettid(); });
+  EXPECT_FALSE(processor_of(tid));
+  EXPECT_FALSE(processor_of(0));
+}
+
+TEST(Placement, BesideSomebodyTheThreadGivesWayOnHisProcessor) {
+  in_a_thread([] {
+    const auto before = affinity();
+    Placement placement;
+    for (const unsigned processor : processors()) {
+      ASSERT_TRUE(placement.join(processor));
+      EXPECT_TRUE(placement.joined());
+      EXPECT_EQ(unsigned(::sched_getcpu()), processor);
+      EXPECT_TRUE(same(affinity(), only(processor)));
+      EXPECT_EQ(::sched_getscheduler(0), SCHED_IDLE);
+    }
+    placement.leave();
+    EXPECT_FALSE(placement.joined());
+    EXPECT_TRUE(same(affinity(), before));
+    EXPECT_EQ(::sched_getscheduler(0), SCHED_OTHER);
+  });
+}
+
+TEST(Placement, WhatAnAdministratorChoseComesBack) {
+  in_a_thread([] {
+    const auto mine = only(processors().back());
+    const sched_param none{};
+    ASSERT_EQ(::sched_setscheduler(0, SCHED_BATCH, &none), 0);
+    ASSERT_EQ(::setpriority(PRIO_PROCESS, 0, 3), 0);
+    Placement placement;
+    ASSERT_EQ(::sched_setaffinity(0, sizeof mine, &mine), 0) << "after it was made";
+    ASSERT_TRUE(placement.join(processors().back()));
+    placement.leave();
+    EXPECT_TRUE(same(affinity(), mine));
+    EXPECT_EQ(::sched_getscheduler(0), SCHED_BATCH);
+    EXPECT_EQ(::getpriority(PRIO_PROCESS, 0), 3);
+  });
+}
+
+TEST(Placement, AThreadGoesNowhereItMayNotRun) {
+  in_a_thread([] {
+    Placement placement;
+    EXPECT_FALSE(placement.join(CPU_SETSIZE));
+    EXPECT_FALSE(placement.join(CPU_SETSIZE - 1));
+    EXPECT_FALSE(placement.joined());
+    EXPECT_EQ(::sched_getscheduler(0), SCHED_OTHER);
+    const auto before = affinity();
+    ASSERT_TRUE(placement.join(processors().front()));
+    EXPECT_FALSE(placement.join(CPU_SETSIZE)) << "and does not stay where its caller is not";
+    EXPECT_FALSE(placement.joined());
+    EXPECT_TRUE(same(affinity(), before));
+    EXPECT_EQ(::sched_getscheduler(0), SCHED_OTHER);
+  });
+}
+
+TEST(Placement, AThreadThatRunsInRealTimeStaysAsItIs) {
+  in_a_thread([] {
+    const sched_param lowest{.sched_priority = 1};
+    if (::sched_setscheduler(0, SCHED_RR, &lowest) != 0) return;
+    Placement placement;
+    EXPECT_FALSE(placement.join(processors().front()));
+    EXPECT_EQ(::sched_getscheduler(0), SCHED_RR);
+  });
+}
+
+TEST(PlacementDeathTest, WhoCouldNotComeBackDoesNotGo) {
+  // In a program of its own, because what it may do is found out once.
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto as_nobody = [] {
+    const rlimit none{0, 0};
+    if (::setrlimit(RLIMIT_NICE, &none) != 0 || ::setuid(65534) != 0) std::_Exit(2);
+    Placement placement;
+    const bool joined = placement.join(unsigned(::sched_getcpu()));
+    std::_Exit(joined || ::sched_getscheduler(0) != SCHED_OTHER ? 1 : 0);
+  };
+  EXPECT_EXIT(as_nobody(), testing::ExitedWithCode(0), "");
+}
+
+TEST(Placement, SomebodyElseEndsIt) {
+  std::atomic<int> step{0};
+  std::atomic<pid_t> tid{0};
+  std::atomic<Placement*> placement{nullptr};
+  const auto before = affinity();
+  std::thread thread([&] {
+    Placement mine;
+    EXPECT_TRUE(mine.join(processors().front()));
+    tid = ::gettid();
+    placement = &mine;
+    step = 1;
+    step.notify_all();
+    step.wait(1);
+  });
+  step.wait(0);
+  placement.load()->leave();
+  EXPECT_FALSE(placement.load()->joined());
+  EXPECT_TRUE(same(affinity(tid), before));
+  EXPECT_EQ(::sched_getscheduler(tid), SCHED_OTHER);
+  step = 2;
+  step.notify_all();
+  thread.join();
+}
+
+TEST(Placement, NobodyStaysBehindHoweverTheyMeet) {
+  std::atomic<bool> over{false};
+  std::atomic<Placement*> placement{nullptr};
+  std::thread other([&] {
+    placement.wait(nullptr);
+    while (!over) placement.load()->leave();
+  });
+  in_a_thread([&] {
+    const auto before = affinity();
+    const auto all = processors();
+    Placement mine;
+    placement = &mine;
+    placement.notify_all();
+    for (int i = 0; i < 3000; ++i) {
+      mine.join(all[unsigned(i) % all.size()]);
+      if (i % 3 == 0) mine.leave();
+    }
+    over = true;
+    other.join();
+    mine.leave();
+    EXPECT_TRUE(same(affinity(), before));
+    EXPECT_EQ(::sched_getscheduler(0), SCHED_OTHER);
+  });
+}
+
+}  // namespace
+}  // namespace alignfs
