@@ -65,44 +65,43 @@ Placement::Placement() : tid_(::gettid()), policy_(::sched_getscheduler(0)) {
 
 bool Placement::join(unsigned processor) {
   if (joined_ && processor == processor_) return true;
-  if (!joined_) {
-    if ((policy_ != SCHED_OTHER && policy_ != SCHED_BATCH) || !idle_policy_can_be_left()) {
-      return false;
-    }
+  if ((policy_ != SCHED_OTHER && policy_ != SCHED_BATCH) || !idle_policy_can_be_left()) {
+    return false;
+  }
+  bool may_run_there = false;
+  {
     const std::lock_guard guard(mutex_);
     // Fails on machines with more processors than the set holds.
-    if (::sched_getaffinity(0, sizeof affinity_, &affinity_) != 0) return false;
+    if (!joined_ && ::sched_getaffinity(0, sizeof affinity_, &affinity_) != 0) return false;
+    may_run_there = processor < CPU_SETSIZE && CPU_ISSET(processor, &affinity_);
+    // Told first: from here on somebody else can end what might not end by itself.
+    if (may_run_there) joined_ = true;
   }
-  if (processor >= CPU_SETSIZE || !CPU_ISSET(processor, &affinity_)) {
+  if (!may_run_there) {
     leave();
     return false;
   }
+  processor_ = processor;
   cpu_set_t beside;
   CPU_ZERO(&beside);
   CPU_SET(processor, &beside);
-  // Told first: from here on somebody else can end what might not end by itself.
-  joined_ = true;
-  processor_ = processor;
-  const bool done =
-      set_policy(0, SCHED_IDLE) == 0 && ::sched_setaffinity(0, sizeof beside, &beside) == 0;
-  if (!done) leave();
-  // Somebody did before it was complete.
-  if (!joined_) restore();
-  return joined_;
+  if (set_policy(0, SCHED_IDLE) != 0 || ::sched_setaffinity(0, sizeof beside, &beside) != 0) {
+    leave();
+  }
+  if (joined_) return true;
+  // Somebody ended it before it was complete.
+  set_policy(0, policy_);
+  const std::lock_guard guard(mutex_);
+  ::sched_setaffinity(0, sizeof affinity_, &affinity_);
+  return false;
 }
 
 void Placement::leave() {
-  if (joined_.exchange(false)) restore();
-}
-
-void Placement::restore() {
+  if (!joined_) return;
+  // Before the lock, which the thread may hold without getting on.
   set_policy(tid_, policy_);
-  cpu_set_t affinity;
-  {
-    const std::lock_guard guard(mutex_);
-    affinity = affinity_;
-  }
-  ::sched_setaffinity(tid_, sizeof affinity, &affinity);
+  const std::lock_guard guard(mutex_);
+  if (joined_.exchange(false)) ::sched_setaffinity(tid_, sizeof affinity_, &affinity_);
 }
 
 }  // namespace alignfs

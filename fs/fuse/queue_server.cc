@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -110,7 +111,7 @@ void QueueServer::share_processor() {
     const auto now = Clock::now();
     if (now - parted < kAtOnce) gives_way_again_ = now + kCareful;
   }
-  const bool alone = callers_.alone() && !away_;
+  const bool alone = may_call_here() && !away_;
   if (alone == gives_way_) return;
   if (!alone) {
     placement_->leave();
@@ -216,6 +217,10 @@ bool QueueServer::may_run_here(const Pace& pace) {
 void QueueServer::run_here(RingEntry& entry) {
   // Not before what others wait for is on its way.
   if (in_hand_ > 1) engine_->submit();
+  // Workers that the kernel makes for the ring's calls must not give way for ever.
+  BlockingEngine blocking;
+  std::optional<Engine::Use> use;
+  if (gives_way_) use.emplace(blocking);
   const auto time = occupied_by(entry);
   usual_ += (time - usual_) / 8;
   if (time > kTooLong) careful_until_ = Clock::now() + kCareful;

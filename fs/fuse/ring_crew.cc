@@ -65,6 +65,7 @@ class RingCrew::Receiver {
   int take_requests();
   void dispatch(std::span<std::byte> message);
   void share_processor(pid_t caller, Clock::time_point now);
+  void part();
   void send(std::span<std::byte> message);
   bool may_call_here();
   void call_here(std::span<std::byte> message, Clock::time_point now);
@@ -182,6 +183,7 @@ void RingCrew::Receiver::dispatch(std::span<std::byte> message) {
   called_here_ = pace.kind == Pace::Kind::leaves_thread && same_caller && may_call_here();
   if (called_here_) return call_here(message, now);
   if (pace.awaited) last_caller_ = pace.caller;
+  if (pace.kind == Pace::Kind::leaves_thread) part();
   if (pace.kind == Pace::Kind::at_once || pace.kind == Pace::Kind::leaves_thread) {
     return send(message);
   }
@@ -214,6 +216,12 @@ void RingCrew::Receiver::share_processor(pid_t caller, Clock::time_point now) {
     beside_ = processor && placement.join(*processor);
     if (!beside_) trial_.failed();
   }
+}
+
+/// Before calls to the backing are left to the ring: workers that the kernel makes for them must not
+/// give way for ever.
+void RingCrew::Receiver::part() {
+  if (beside_) post_.placement.leave();
 }
 
 void RingCrew::Receiver::send(std::span<std::byte> message) {
@@ -262,7 +270,9 @@ class RingCrew::Receiver::EngineWhileAlone : public BlockingEngine {
  public:
   explicit EngineWhileAlone(Receiver& receiver) : receiver_(receiver) {}
   bool start(BackingCall& call) override {
-    return receiver_.may_call_here() ? BlockingEngine::start(call) : receiver_.engine_.start(call);
+    if (receiver_.may_call_here()) return BlockingEngine::start(call);
+    receiver_.part();
+    return receiver_.engine_.start(call);
   }
 
  private:

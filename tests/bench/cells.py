@@ -11,6 +11,8 @@ import time
 FILE, GROWS = "bench.dat", "grows.dat"
 FILE_BYTES = 512 << 20
 DIRECT = (("", "fuse_uring=off"), ("over io_uring", "fuse_uring=on"))
+# What opens with O_DIRECT reaches the backing file with it, wherever the kernel passes it on.
+ALIGNED = DIRECT + (("buffered passthrough", "mode=buffered,passthrough"),)
 UNALIGNED = (("bounce", "unaligned=bounce,fuse_uring=off"),
              ("split", "unaligned=split,fuse_uring=off"),
              ("bounce over io_uring", "unaligned=bounce,fuse_uring=on"))
@@ -55,7 +57,7 @@ def prepare(directory, hot):
 class FioCell:
     every = 1
 
-    def __init__(self, name, job, *, bandwidth=False, alignfs=DIRECT, peers=True, raw=True,
+    def __init__(self, name, job, *, bandwidth=False, alignfs=ALIGNED, peers=True, raw=True,
                  hot=False, grows=False, loop512=False):
         self.name, self.job = name, job
         self.unit = "MiB/s" if bandwidth else "requests/s"

@@ -21,7 +21,8 @@ std::optional<unsigned> processor_of(pid_t tid);
 /// SCHED_IDLE: he is woken where he was, at once, and it goes on when he sleeps.
 ///
 /// Such a thread gets next to nothing where others want the processor. Somebody must look after it
-/// and call leave(); it should hold no lock that this somebody needs.
+/// and call leave(), and must not need a lock that it may hold. It should start nothing by io_uring
+/// that the kernel may make a worker for: workers inherit the policy and keep it.
 class Placement {
  public:
   /// That of the calling thread.
@@ -40,14 +41,13 @@ class Placement {
   void leave();
 
  private:
-  void restore();
-
   const pid_t tid_;
   const int policy_;
+  /// Becomes false together with the thread's affinity.
   std::atomic<bool> joined_{false};
   unsigned processor_ = 0;
-  /// Where the scheduler may put the thread else; written by it while it is not joined.
   std::mutex mutex_;
+  /// Where else the scheduler may put the thread.
   cpu_set_t affinity_;
 };
 
