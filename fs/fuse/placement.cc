@@ -59,28 +59,29 @@ std::optional<unsigned> processor_of(pid_t tid) {
   return processor;
 }
 
-Placement::Placement() : tid_(::gettid()), policy_(::sched_getscheduler(0)) {
-  CPU_ZERO(&affinity_);
-}
+Placement::Placement(Watch& watch) : watch_(watch), tid_(::gettid()) { CPU_ZERO(&affinity_); }
 
 bool Placement::join(unsigned processor) {
   if (joined_ && processor == processor_) return true;
-  if ((policy_ != SCHED_OTHER && policy_ != SCHED_BATCH) || !idle_policy_can_be_left()) {
-    return false;
-  }
-  bool may_run_there = false;
+  if (!idle_policy_can_be_left()) return false;
+  bool may_be_there = false;
   {
     const std::lock_guard guard(mutex_);
-    // Fails on machines with more processors than the set holds.
-    if (!joined_ && ::sched_getaffinity(0, sizeof affinity_, &affinity_) != 0) return false;
-    may_run_there = processor < CPU_SETSIZE && CPU_ISSET(processor, &affinity_);
-    // Told first: from here on somebody else can end what might not end by itself.
-    if (may_run_there) joined_ = true;
+    if (!joined_) {
+      policy_ = ::sched_getscheduler(0);
+      // Fails on machines with more processors than the set holds.
+      if (::sched_getaffinity(0, sizeof affinity_, &affinity_) != 0) return false;
+    }
+    may_be_there = (policy_ == SCHED_OTHER || policy_ == SCHED_BATCH) && processor < CPU_SETSIZE &&
+                   CPU_ISSET(processor, &affinity_);
+    if (may_be_there) joined_ = true;
   }
-  if (!may_run_there) {
+  if (!may_be_there) {
     leave();
     return false;
   }
+  // Somebody looks after the thread before it needs that.
+  watch_.wake();
   processor_ = processor;
   cpu_set_t beside;
   CPU_ZERO(&beside);
@@ -89,19 +90,23 @@ bool Placement::join(unsigned processor) {
     leave();
   }
   if (joined_) return true;
-  // Somebody ended it before it was complete.
-  set_policy(0, policy_);
-  const std::lock_guard guard(mutex_);
-  ::sched_setaffinity(0, sizeof affinity_, &affinity_);
+  // The watch ended it before it was complete.
+  restore();
   return false;
 }
 
 void Placement::leave() {
-  if (!joined_) return;
-  // Before the lock, which the thread may hold without getting on.
+  if (joined_) restore();
+}
+
+void Placement::restore() {
+  // The thread may hold the lock without getting on.
   set_policy(tid_, policy_);
   const std::lock_guard guard(mutex_);
-  if (joined_.exchange(false)) ::sched_setaffinity(tid_, sizeof affinity_, &affinity_);
+  // It may have given way again meanwhile.
+  set_policy(tid_, policy_);
+  ::sched_setaffinity(tid_, sizeof affinity_, &affinity_);
+  joined_ = false;
 }
 
 }  // namespace alignfs

@@ -25,8 +25,9 @@ constexpr milliseconds kTooLong(2);
 constexpr milliseconds kCareful(100);
 /// A single caller's call to the backing that takes longer than this is not worth waiting for.
 constexpr microseconds kShortCall(500);
-/// A server that has something to do so soon after the watch freed it was kept from it.
-constexpr microseconds kAtOnce(500);
+/// A server that has something to do so soon after the watch freed it was kept from it: it gets the
+/// processor when the others' time is over.
+constexpr milliseconds kSoon(8);
 /// How long a server that is to stop waits before it looks again at what the helpers have done.
 constexpr milliseconds kStopStep(1);
 
@@ -64,7 +65,7 @@ void QueueServer::run() {
         std::make_unique<RingEntry>(*this, queue, duties_.buffers.acquire(), settings_.payload));
   }
   auto engine = UringEngine::create(settings_.depth, unsigned(entries_.size()) + 1);
-  placement_ = std::make_unique<Placement>();
+  placement_ = std::make_unique<Placement>(crew_.watch());
   // The mount answers when its crew is complete.
   crew_.wait_for_servers();
   if (!engine) return crew_.server_is_ready(engine.code());
@@ -109,7 +110,7 @@ void QueueServer::share_processor() {
     gives_way_ = false;
     const Clock::time_point parted{Clock::duration(parted_.load())};
     const auto now = Clock::now();
-    if (now - parted < kAtOnce) gives_way_again_ = now + kCareful;
+    if (parted_at_work_ || now - parted < kSoon) gives_way_again_ = now + kCareful;
   }
   const bool alone = may_call_here() && !away_;
   if (alone == gives_way_) return;
@@ -118,7 +119,7 @@ void QueueServer::share_processor() {
     gives_way_ = false;
   } else if (gives_way_again_ == Clock::time_point{} || Clock::now() >= gives_way_again_) {
     gives_way_ = placement_->join(settings_.queue);
-    if (gives_way_) crew_.wake_watch();
+    if (!gives_way_) gives_way_again_ = Clock::now() + kCareful;
   }
 }
 
@@ -126,6 +127,7 @@ bool QueueServer::look_after() {
   if (!placement_->joined()) return false;
   const auto served = served_.load();
   if (served == seen_) {
+    parted_at_work_ = !sleeps_;
     parted_ = Clock::now().time_since_epoch().count();
     placement_->leave();
   }

@@ -10,7 +10,6 @@
 
 #include "alignfs/base/task.h"
 #include "alignfs/fuse/idle_polling.h"
-#include "alignfs/fuse/placement_trial.h"
 #include "alignfs/fuse/worker.h"
 #include "alignfs/io/uring_engine.h"
 
@@ -39,6 +38,8 @@ constexpr milliseconds kCareful(100);
 constexpr int kFutile = 16;
 /// Requests of a single caller after which it is looked whether another one waits.
 constexpr int kLooksAgain = 8;
+/// Looks after which one that was freed from where others kept it may lose its post.
+constexpr int kPatience = 4;
 /// Requests that a receiver carries out beside its caller until it looks where he is now.
 constexpr int kFollows = 32;
 
@@ -64,7 +65,7 @@ class RingCrew::Receiver {
   bool end_calls();
   int take_requests();
   void dispatch(std::span<std::byte> message);
-  void share_processor(pid_t caller, Clock::time_point now);
+  bool share_processor(pid_t caller, Clock::time_point now);
   void part();
   void send(std::span<std::byte> message);
   bool may_call_here();
@@ -97,8 +98,7 @@ class RingCrew::Receiver {
   int futile_ = 0;
 
   IdlePolling polling_;
-  PlacementTrial trial_;
-  /// What it made of the trial's last answer.
+  /// What it made of the last answer of the post's trial.
   bool beside_ = false;
   /// Requests since it last looked where he is.
   int unfollowed_ = 0;
@@ -120,6 +120,7 @@ void RingCrew::Receiver::run() {
     }
   }
   post_.placement.leave();
+  post_.trial.interrupted();
   while (engine_.in_flight() != 0) {
     engine_.wait_for_calls(kStep);
     end_calls();
@@ -134,7 +135,7 @@ bool RingCrew::Receiver::end_calls() {
   return true;
 }
 
-/// Returns how many.
+/// Returns how many, or 2 if there were more.
 int RingCrew::Receiver::take_requests() {
   int taken = 0;
   int in_batch = 0;
@@ -162,7 +163,8 @@ int RingCrew::Receiver::take_requests() {
       called_here_ = false;
       break;
     }
-    ++taken;
+    // Whether it was none, one or several.
+    if (taken < 2) ++taken;
     ++in_batch;
     dispatch(message);
     if (!reads_block_) continue;
@@ -177,9 +179,11 @@ int RingCrew::Receiver::take_requests() {
 
 void RingCrew::Receiver::dispatch(std::span<std::byte> message) {
   const Pace pace = crew_.duties_.pace(message);
-  const auto now = Clock::now();
+  auto now = Clock::now();
   const bool same_caller = pace.caller == last_caller_;
-  if (crew_.shares_processor() && pace.awaited) share_processor(pace.caller, now);
+  if (crew_.shares_processor() && pace.awaited && share_processor(pace.caller, now)) {
+    now = Clock::now();
+  }
   called_here_ = pace.kind == Pace::Kind::leaves_thread && same_caller && may_call_here();
   if (called_here_) return call_here(message, now);
   if (pace.awaited) last_caller_ = pace.caller;
@@ -194,32 +198,38 @@ void RingCrew::Receiver::dispatch(std::span<std::byte> message) {
   }
 }
 
-/// Goes to the processor of a caller who is alone, follows him there, and comes back.
-void RingCrew::Receiver::share_processor(pid_t caller, Clock::time_point now) {
+/// Goes to the processor of a caller who is alone, follows him there, and comes back. True if that
+/// took time.
+bool RingCrew::Receiver::share_processor(pid_t caller, Clock::time_point now) {
   auto& placement = post_.placement;
+  auto& trial = post_.trial;
   if (beside_ && !placement.joined()) {
     beside_ = false;
     if (post_.starved.exchange(false)) {
-      trial_.failed();
+      trial.failed();
     } else {
-      trial_.interrupted();
+      trial.interrupted();
     }
   }
   const bool alone = caller == last_caller_ && engine_.in_flight() == 0;
-  if (!alone) trial_.interrupted();
-  if (!alone || trial_.next(now) == PlacementTrial::Place::anywhere) {
-    if (beside_) placement.leave();
+  if (!alone) trial.interrupted();
+  const bool stays = !alone || trial.next(now) == PlacementTrial::Place::anywhere;
+  if (stays) {
+    if (!beside_) return false;
+    placement.leave();
     beside_ = false;
-  } else if (!beside_ || ++unfollowed_ == kFollows) {
-    unfollowed_ = 0;
-    const auto processor = processor_of(caller);
-    beside_ = processor && placement.join(*processor);
-    if (!beside_) trial_.failed();
+    return true;
   }
+  if (beside_ && ++unfollowed_ != kFollows) return false;
+  unfollowed_ = 0;
+  const auto processor = processor_of(caller);
+  beside_ = processor && placement.join(*processor);
+  if (!beside_) trial.failed();
+  return true;
 }
 
-/// Before calls to the backing are left to the ring: workers that the kernel makes for them must not
-/// give way for ever.
+/// Before calls to the backing are left to the ring: workers that the kernel makes for them must
+/// not give way for ever.
 void RingCrew::Receiver::part() {
   if (beside_) post_.placement.leave();
 }
@@ -351,7 +361,7 @@ void RingCrew::stop() {
 void RingCrew::live() {
   auto engine = UringEngine::create(settings_.depth);
   std::unique_lock lock(mutex_);
-  Post& post = *all_posts_.emplace_back(std::make_unique<Post>());
+  Post& post = *all_posts_.emplace_back(std::make_unique<Post>(watch_));
   ++ready_;
   able_ += engine.ok();
   if (!engine) ring_error_ = engine.code();
@@ -402,32 +412,44 @@ void RingCrew::resume(std::coroutine_handle<> handle) {
   hand_over(std::move(job));
 }
 
-void RingCrew::part_who_stands_still() {
+bool RingCrew::part_who_stands_still() {
+  bool any = false;
   for (const auto& post : all_posts_) {
     const auto section = post->section.load();
-    if (!post->placement.joined() || section != post->seen) continue;
+    const bool still = section == post->seen_beside;
+    post->seen_beside = section;
+    if (!post->placement.joined()) continue;
+    any = true;
+    if (!still) continue;
     pollfd unread{duties_.fd, POLLIN, 0};
     post->starved = section % 2 != 0 || ::poll(&unread, 1, 0) > 0;
+    post->patience = kPatience;
     post->placement.leave();
   }
+  return any;
 }
 
 bool RingCrew::look_at_posts() {
-  part_who_stands_still();
-  bool moved = false;
-  const std::lock_guard lock(mutex_);
+  bool moved = part_who_stands_still();
+  // Who holds the lock may need to be freed first.
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock) return true;
   for (Post* post : posts_) {
     const auto section = post->section.load();
-    moved = moved || section != post->seen;
+    const bool still = section == post->seen;
+    post->seen = section;
+    moved = moved || !still;
+    if (!still) post->patience = 0;
+    // It was kept from its work by others, and has to get a processor first.
+    if (!still || (post->patience != 0 && post->patience-- != 0)) continue;
     auto stuck = section;
-    if (section == post->seen && section % 2 != 0 && !post->relieved &&
+    if (section % 2 != 0 && !post->relieved &&
         post->section.compare_exchange_strong(stuck, section + 1)) {
       post->relieved = true;
       ++receivers_wanted_;
       careful_until_ = (Clock::now() + kCareful).time_since_epoch().count();
       changed_.notify_all();
     }
-    post->seen = section;
   }
   return moved;
 }

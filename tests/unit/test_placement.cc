@@ -38,6 +38,12 @@ std::vector<unsigned> processors() {
 
 bool same(const cpu_set_t& a, const cpu_set_t& b) { return CPU_EQUAL(&a, &b); }
 
+/// Looks after nobody: these tests do.
+Watch& no_watch() {
+  static Watch watch([] { return false; });
+  return watch;
+}
+
 /// Runs `body` in a thread of its own, whose placement dies with it.
 template <typename Body>
 void in_a_thread(Body body) {
@@ -57,16 +63,15 @@ TEST(ProcessorOf, IsWhereTheThreadRuns) {
 }
 
 TEST(ProcessorOf, IsNotKnownOfAThreadThatIsNotThere) {
-  std::atomic<pid_t> tid{0};
-  in_a_thread([&] { tid = ::gettid(); });
-  EXPECT_FALSE(processor_of(tid));
+  constexpr pid_t kBeyondAll = 1 << 30;
+  EXPECT_FALSE(processor_of(kBeyondAll));
   EXPECT_FALSE(processor_of(0));
 }
 
 TEST(Placement, BesideSomebodyTheThreadGivesWayOnHisProcessor) {
   in_a_thread([] {
     const auto before = affinity();
-    Placement placement;
+    Placement placement(no_watch());
     for (const unsigned processor : processors()) {
       ASSERT_TRUE(placement.join(processor));
       EXPECT_TRUE(placement.joined());
@@ -85,10 +90,10 @@ TEST(Placement, WhatAnAdministratorChoseComesBack) {
   in_a_thread([] {
     const auto mine = only(processors().back());
     const sched_param none{};
+    Placement placement(no_watch());
     ASSERT_EQ(::sched_setscheduler(0, SCHED_BATCH, &none), 0);
     ASSERT_EQ(::setpriority(PRIO_PROCESS, 0, 3), 0);
-    Placement placement;
-    ASSERT_EQ(::sched_setaffinity(0, sizeof mine, &mine), 0) << "after it was made";
+    ASSERT_EQ(::sched_setaffinity(0, sizeof mine, &mine), 0);
     ASSERT_TRUE(placement.join(processors().back()));
     placement.leave();
     EXPECT_TRUE(same(affinity(), mine));
@@ -99,7 +104,7 @@ TEST(Placement, WhatAnAdministratorChoseComesBack) {
 
 TEST(Placement, AThreadGoesNowhereItMayNotRun) {
   in_a_thread([] {
-    Placement placement;
+    Placement placement(no_watch());
     EXPECT_FALSE(placement.join(CPU_SETSIZE));
     EXPECT_FALSE(placement.join(CPU_SETSIZE - 1));
     EXPECT_FALSE(placement.joined());
@@ -116,8 +121,8 @@ TEST(Placement, AThreadGoesNowhereItMayNotRun) {
 TEST(Placement, AThreadThatRunsInRealTimeStaysAsItIs) {
   in_a_thread([] {
     const sched_param lowest{.sched_priority = 1};
+    Placement placement(no_watch());
     if (::sched_setscheduler(0, SCHED_RR, &lowest) != 0) return;
-    Placement placement;
     EXPECT_FALSE(placement.join(processors().front()));
     EXPECT_EQ(::sched_getscheduler(0), SCHED_RR);
   });
@@ -129,7 +134,7 @@ TEST(PlacementDeathTest, WhoCouldNotComeBackDoesNotGo) {
   const auto as_nobody = [] {
     const rlimit none{0, 0};
     if (::setrlimit(RLIMIT_NICE, &none) != 0 || ::setuid(65534) != 0) std::_Exit(2);
-    Placement placement;
+    Placement placement(no_watch());
     const bool joined = placement.join(unsigned(::sched_getcpu()));
     std::_Exit(joined || ::sched_getscheduler(0) != SCHED_OTHER ? 1 : 0);
   };
@@ -142,7 +147,7 @@ TEST(Placement, SomebodyElseEndsIt) {
   std::atomic<Placement*> placement{nullptr};
   const auto before = affinity();
   std::thread thread([&] {
-    Placement mine;
+    Placement mine(no_watch());
     EXPECT_TRUE(mine.join(processors().front()));
     tid = ::gettid();
     placement = &mine;
@@ -165,17 +170,24 @@ TEST(Placement, NobodyStaysBehindHoweverTheyMeet) {
   std::atomic<Placement*> placement{nullptr};
   std::thread other([&] {
     placement.wait(nullptr);
-    while (!over) placement.load()->leave();
+    for (unsigned i = 0; !over; ++i) {
+      placement.load()->leave();
+      for (unsigned wait = i % 1000; wait != 0; --wait)
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
   });
   in_a_thread([&] {
     const auto before = affinity();
     const auto all = processors();
-    Placement mine;
+    Placement mine(no_watch());
     placement = &mine;
     placement.notify_all();
     for (int i = 0; i < 3000; ++i) {
       mine.join(all[unsigned(i) % all.size()]);
-      if (i % 3 == 0) mine.leave();
+      if (i % 3 != 0) continue;
+      mine.leave();
+      ASSERT_TRUE(same(affinity(), before)) << i;
+      ASSERT_EQ(::sched_getscheduler(0), SCHED_OTHER) << i;
     }
     over = true;
     other.join();

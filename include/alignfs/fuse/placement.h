@@ -7,6 +7,8 @@
 #include <mutex>
 #include <optional>
 
+#include "alignfs/fuse/watch.h"
+
 namespace alignfs {
 
 /// The processor that thread `tid` runs on, or ran on last; nullopt if /proc does not tell.
@@ -20,13 +22,13 @@ std::optional<unsigned> processor_of(pid_t tid);
 /// kernel/sched/fair.c). So a thread beside its caller is bound to his processor and runs as
 /// SCHED_IDLE: he is woken where he was, at once, and it goes on when he sleeps.
 ///
-/// Such a thread gets next to nothing where others want the processor. Somebody must look after it
-/// and call leave(), and must not need a lock that it may hold. It should start nothing by io_uring
-/// that the kernel may make a worker for: workers inherit the policy and keep it.
+/// Such a thread gets next to nothing where others want the processor. So a watch looks after it,
+/// which must not need a lock that the thread may hold. It should start nothing by io_uring that
+/// the kernel may make a worker for: workers inherit the policy and keep it.
 class Placement {
  public:
-  /// That of the calling thread.
-  Placement();
+  /// That of the calling thread. `watch` looks after it: calls leave() where it does not go on.
+  explicit Placement(Watch& watch);
   ~Placement() { leave(); }
   Placement(const Placement&) = delete;
   Placement& operator=(const Placement&) = delete;
@@ -37,17 +39,21 @@ class Placement {
   bool join(unsigned processor);
   bool joined() const { return joined_; }
 
-  /// Where and how it ran before. Nothing if it is not beside anybody. Thread-safe.
+  /// Where and how it ran before. Nothing if it is not beside anybody. Thread-safe, while the
+  /// thread lives.
   void leave();
 
  private:
+  void restore();
+
+  Watch& watch_;
   const pid_t tid_;
-  const int policy_;
-  /// Becomes false together with the thread's affinity.
+  /// Set before the thread gives way, and until it has its own place and policy again.
   std::atomic<bool> joined_{false};
   unsigned processor_ = 0;
   std::mutex mutex_;
-  /// Where else the scheduler may put the thread.
+  /// How and where else the scheduler may run the thread.
+  std::atomic<int> policy_{SCHED_OTHER};
   cpu_set_t affinity_;
 };
 

@@ -85,7 +85,7 @@ class QueueCrew final : public Crew,
   void carry_out(RingEntry& entry) override;
   void hand_over(Job job) override;
   bool do_a_job() override;
-  void wake_watch() override { watch_.wake(); }
+  Watch& watch() override { return watch_; }
   ReadyQueue::Elsewhere& elsewhere() override { return *this; }
   void wait_for_servers() override;
   void server_is_ready(int error) override;

@@ -35,8 +35,8 @@ class QueueServer final : public RingEntry::Server {
     virtual void hand_over(Job job) = 0;
     /// Does a job that nobody else has taken. False if there is none.
     virtual bool do_a_job() = 0;
-    /// Somebody has begun to give way.
-    virtual void wake_watch() = 0;
+    /// Calls look_after().
+    virtual Watch& watch() = 0;
     /// Whose thread goes on with what became ready on a server's.
     virtual ReadyQueue::Elsewhere& elsewhere() = 0;
     /// Until all servers have made what they serve with.
@@ -134,8 +134,9 @@ class QueueServer final : public RingEntry::Server {
   bool gives_way_ = false;
   Clock::time_point gives_way_again_{};
   std::atomic<std::uint64_t> served_{0};
-  /// When the watch ended that it gives way, in ticks of Clock.
+  /// When the watch ended that it gives way, in ticks of Clock; and whether it was at work then.
   std::atomic<Clock::rep> parted_{0};
+  std::atomic<bool> parted_at_work_{false};
   /// The watch's own: what it saw last.
   std::uint64_t seen_ = 0;
   bool serves_ = false;

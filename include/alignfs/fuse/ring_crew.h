@@ -12,6 +12,7 @@
 #include "alignfs/fuse/crew.h"
 #include "alignfs/fuse/job_queue.h"
 #include "alignfs/fuse/placement.h"
+#include "alignfs/fuse/placement_trial.h"
 #include "alignfs/fuse/watch.h"
 
 namespace alignfs {
@@ -57,15 +58,22 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
 
   /// What the watch sees of a receiver.
   struct Post {
+    explicit Post(Watch& watch) : placement(watch) {}
+
     /// Of the thread that holds it.
     Placement placement;
+    /// Whether it should share its caller's processor.
+    PlacementTrial trial;
     /// The watch took it from beside its caller, who waited for an answer.
     std::atomic<bool> starved{false};
     /// Odd while the receiver carries out a request itself.
     std::atomic<std::uint64_t> section{0};
     std::atomic<bool> relieved{false};
-    /// The watch's own: what it saw last.
+    /// The watch's own: what it saw last, as it looked after who gives way and after who is stuck,
+    /// and for how many looks the post is kept all the same.
+    std::uint64_t seen_beside = 0;
     std::uint64_t seen = 0;
+    int patience = 0;
   };
 
   void live() override;
@@ -83,8 +91,8 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
   /// Nothing is risked for a while after something hung.
   bool careful() const;
   /// Ends that receivers share a processor where they have not gone on since the last look: others
-  /// may have taken it. Needs no lock, which such a receiver might hold.
-  void part_who_stands_still();
+  /// may have taken it. Needs no lock, which such a receiver might hold. False if none shares one.
+  bool part_who_stands_still();
   /// Relieves who is stuck. False if nothing goes on.
   bool look_at_posts();
 
