@@ -1,14 +1,8 @@
 #include "alignfs/fuse/placement.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <cstdio>
-#include <string_view>
 #include <thread>
-
-#include "alignfs/base/unique_fd.h"
 
 namespace alignfs {
 namespace {
@@ -31,33 +25,7 @@ bool idle_policy_can_be_left() {
   return answer;
 }
 
-/// The field of /proc/TID/stat with this number, counted from 1 as in proc_pid_stat(5).
-std::string_view field_of_stat(std::string_view text, unsigned number) {
-  // The second one is the program's name in brackets, which may hold anything.
-  std::size_t at = text.rfind(')');
-  for (unsigned field = 2; field < number && at != std::string_view::npos; ++field) {
-    at = text.find(' ', at + 1);
-  }
-  return at == std::string_view::npos ? std::string_view() : text.substr(at + 1);
-}
-
 }  // namespace
-
-std::optional<unsigned> processor_of(pid_t tid) {
-  // /proc/TID/stat would add up the times of all threads of the process.
-  char path[64];
-  std::snprintf(path, sizeof path, "/proc/%d/task/%d/stat", int(tid), int(tid));
-  const UniqueFd fd(::open(path, O_RDONLY | O_CLOEXEC));
-  char text[1024];
-  const ssize_t size = fd ? ::read(fd.get(), text, sizeof text) : -1;
-  if (size <= 0) return std::nullopt;
-  constexpr unsigned kProcessor = 39;
-  const auto field = field_of_stat({text, std::size_t(size)}, kProcessor);
-  unsigned processor = 0;
-  const auto parsed = std::from_chars(field.data(), field.data() + field.size(), processor);
-  if (parsed.ec != std::errc{}) return std::nullopt;
-  return processor;
-}
 
 Placement::Placement(Watch& watch) : watch_(watch), tid_(::gettid()) { CPU_ZERO(&affinity_); }
 

@@ -12,6 +12,7 @@
 #include "alignfs/fuse/idle_polling.h"
 #include "alignfs/fuse/worker.h"
 #include "alignfs/io/uring_engine.h"
+#include "alignfs/report/caller.h"
 
 namespace alignfs {
 namespace {

@@ -21,6 +21,11 @@ Result<std::string_view> read_proc(pid_t tid, const char* name, std::span<char> 
   return std::string_view(buffer.data(), std::size_t(got));
 }
 
+std::string_view behind_name(std::string_view stat) {
+  // The name stands in brackets and may hold any of them itself.
+  return stat.substr(std::min(stat.rfind(')') + 1, stat.size()));
+}
+
 std::optional<std::uint64_t> number_after(std::string_view text, std::string_view key, int base) {
   for (std::size_t at = text.find(key); at != std::string_view::npos; at = text.find(key, at + 1)) {
     if (at != 0 && text[at - 1] != '\n') continue;

@@ -15,6 +15,10 @@ namespace alignfs {
 /// Allocates nothing. Thread-safe.
 Result<std::string_view> read_proc(pid_t tid, const char* name, std::span<char> buffer);
 
+/// What follows the name of the program in the text of a stat file: from the third field of
+/// proc_pid_stat(5) on.
+std::string_view behind_name(std::string_view stat);
+
 /// The number after `key` at the start of a line of `text`, in `base`; nullopt if there is none.
 /// `key` ends in a colon, as in "pos:"; blanks before the number are skipped.
 std::optional<std::uint64_t> number_after(std::string_view text, std::string_view key,

@@ -1,5 +1,7 @@
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <mutex>
 #include <utility>
@@ -38,6 +40,25 @@ struct Remembered {
 };
 
 }  // namespace
+
+std::optional<unsigned> processor_of(pid_t tid) {
+  // /proc/TID/stat would add up the times of all threads of the process.
+  char name[32];
+  std::snprintf(name, sizeof name, "task/%d/stat", int(tid));
+  char buffer[1024];
+  const auto stat = read_proc(tid, name, buffer);
+  if (!stat) return std::nullopt;
+  auto fields = behind_name(*stat);
+  // From the blank before the third field to the one before the 39th.
+  for (int field = 3; field < 39; ++field) {
+    fields = fields.substr(std::min(fields.find(' ', 1), fields.size()));
+  }
+  fields = fields.substr(std::min<std::size_t>(1, fields.size()));
+  unsigned processor = 0;
+  const auto parsed = std::from_chars(fields.data(), fields.data() + fields.size(), processor);
+  if (parsed.ec != std::errc{}) return std::nullopt;
+  return processor;
+}
 
 Process describe_process(pid_t tid, uid_t uid) {
   Process process;

@@ -32,8 +32,7 @@ std::optional<Session> session_of(pid_t pid) {
   char buffer[1024];
   const auto stat = read_proc(pid, "stat", buffer);
   if (!stat) return std::nullopt;
-  // The process's name stands in brackets and may hold any of them itself.
-  const std::string fields(stat->substr(stat->rfind(')') + 1));
+  const std::string fields(behind_name(*stat));
   Session session;
   int terminal = 0;
   if (std::sscanf(fields.c_str(), " %*c %*d %d %*d %d %d", &session.group, &terminal,

@@ -8,33 +8,12 @@
 #include <atomic>
 #include <cstdlib>
 #include <thread>
-#include <vector>
+
+#include "alignfs/report/caller.h"
+#include "unit/processors.h"
 
 namespace alignfs {
 namespace {
-
-cpu_set_t affinity(pid_t tid = 0) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  EXPECT_EQ(::sched_getaffinity(tid, sizeof set, &set), 0);
-  return set;
-}
-
-cpu_set_t only(unsigned processor) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(processor, &set);
-  return set;
-}
-
-std::vector<unsigned> processors() {
-  const auto set = affinity();
-  std::vector<unsigned> list;
-  for (unsigned i = 0; i < CPU_SETSIZE; ++i) {
-    if (CPU_ISSET(i, &set)) list.push_back(i);
-  }
-  return list;
-}
 
 bool same(const cpu_set_t& a, const cpu_set_t& b) { return CPU_EQUAL(&a, &b); }
 
@@ -55,8 +34,7 @@ TEST(ProcessorOf, IsWhereTheThreadRuns) {
     // A name must not be taken for fields.
     ::prctl(PR_SET_NAME, "a) S 1 (b");
     for (const unsigned processor : processors()) {
-      const auto set = only(processor);
-      ASSERT_EQ(::sched_setaffinity(0, sizeof set, &set), 0);
+      stay_on(processor);
       EXPECT_EQ(processor_of(::gettid()), processor);
     }
   });

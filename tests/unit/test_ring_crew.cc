@@ -27,6 +27,7 @@
 #include "alignfs/io/transfer.h"
 #include "alignfs/io/uring_engine.h"
 #include "unit/pipe.h"
+#include "unit/processors.h"
 
 namespace alignfs {
 namespace {
@@ -317,7 +318,7 @@ class GivingWay {
  public:
   void operator()() {
     if (::sched_getscheduler(0) == SCHED_IDLE) {
-      processor = ::sched_getcpu();
+      processor = unsigned(::sched_getcpu());
       receiver = ::gettid();
       return;
     }
@@ -328,7 +329,7 @@ class GivingWay {
   }
   /// The thread that gave way in the last request; 0 if none did.
   std::atomic<pid_t> receiver{0};
-  std::atomic<int> processor{-1};
+  std::atomic<unsigned> processor{CPU_SETSIZE};
 };
 
 class RingCrewBesideItsCaller : public RingCrewTest {
@@ -341,23 +342,6 @@ class RingCrewBesideItsCaller : public RingCrewTest {
   void ask(Kind kind, pid_t caller, bool awaited = true) {
     send({.kind = kind, .caller = caller, .awaited = awaited});
     wait_for(++asked_);
-  }
-  /// Those that this process may run on.
-  static std::vector<int> processors() {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    EXPECT_EQ(::sched_getaffinity(::getpid(), sizeof set, &set), 0);
-    std::vector<int> list;
-    for (int i = 0; i < CPU_SETSIZE; ++i) {
-      if (CPU_ISSET(unsigned(i), &set)) list.push_back(i);
-    }
-    return list;
-  }
-  static void stay_on(int processor) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(unsigned(processor), &set);
-    EXPECT_EQ(::sched_setaffinity(0, sizeof set, &set), 0);
   }
   void ask_until_it_gives_way(Kind kind) {
     while (work_.receiver == 0) ask(kind, ::gettid());
@@ -373,7 +357,7 @@ TEST_P(RingCrewBesideItsCaller, ACallerWhoIsAloneIsServedFromHisProcessor) {
   start([&](const Message&) { work_(); });
   std::thread caller([&] {
     for (const Kind kind : {Kind::leaves_thread, Kind::may_wait}) {
-      const auto here = processors().front();
+      const auto here = processors(::getpid()).front();
       stay_on(here);
       // On a busy machine it may just have been called back.
       int tries = 0;
@@ -394,7 +378,7 @@ TEST_P(RingCrewBesideItsCaller, ACallerWhoIsAloneIsServedFromHisProcessor) {
 TEST_P(RingCrewBesideItsCaller, TheReceiverFollowsHim) {
   start([&](const Message&) { work_(); });
   std::thread caller([&] {
-    const auto all = processors();
+    const auto all = processors(::getpid());
     for (std::size_t i = 0; i < 8; ++i) {
       const auto here = all[i % all.size()];
       stay_on(here);

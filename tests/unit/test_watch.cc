@@ -7,51 +7,54 @@
 namespace alignfs {
 namespace {
 
-/// Waits until `counter` is more than `count`, or for ever.
-void wait_beyond(const std::atomic<int>& counter, int count) {
-  for (int now = counter; now <= count; now = counter) counter.wait(now);
-}
+/// Counts the looks of a watch.
+class Looks {
+ public:
+  /// One more. Returns how many there were.
+  int add() {
+    const int count = ++count_;
+    count_.notify_all();
+    return count;
+  }
+  int count() const { return count_; }
+  /// Until there are more than `count`, or for ever.
+  void wait_beyond(int count) const {
+    for (int now = count_; now <= count; now = count_) count_.wait(now);
+  }
+
+ private:
+  std::atomic<int> count_{0};
+};
 
 TEST(Watch, LooksWhileSomethingGoesOn) {
-  std::atomic<int> looks{0};
-  Watch watch([&] {
-    ++looks;
-    looks.notify_all();
-    return true;
-  });
+  Looks looks;
+  Watch watch([&] { return looks.add() > 0; });
   watch.start();
-  wait_beyond(looks, 100);
+  looks.wait_beyond(100);
 }
 
 TEST(Watch, SleepsWhenNothingDoesAndCanBeWoken) {
-  std::atomic<int> looks{0};
-  Watch watch([&] {
-    ++looks;
-    looks.notify_all();
-    return false;
-  });
+  Looks looks;
+  Watch watch([&] { return looks.add() == 0; });
   watch.start();
   for (int i = 0; i < 3; ++i) {
     int seen = 0;
     // It sleeps once nothing is added for a hundred looks' time.
     do {
-      seen = looks;
+      seen = looks.count();
       std::this_thread::sleep_for(100 * Watch::kInterval);
-    } while (looks != seen);
+    } while (looks.count() != seen);
     watch.wake();
-    wait_beyond(looks, seen);
+    looks.wait_beyond(seen);
   }
 }
 
 TEST(Watch, SeesWhatBeganAsItWentToSleep) {
-  std::atomic<int> looks{0};
+  Looks looks;
   // Who begins after the last quiet look finds the watch awake and does not wake it.
-  Watch watch([&] {
-    looks.notify_all();
-    return ++looks > Watch::kQuietLooks;
-  });
+  Watch watch([&] { return looks.add() > Watch::kQuietLooks; });
   watch.start();
-  wait_beyond(looks, 2 * Watch::kQuietLooks);
+  looks.wait_beyond(2 * Watch::kQuietLooks);
 }
 
 TEST(Watch, StopsWhetherItWasStartedOrNot) {

@@ -5,14 +5,10 @@
 
 #include <atomic>
 #include <mutex>
-#include <optional>
 
 #include "alignfs/fuse/watch.h"
 
 namespace alignfs {
-
-/// The processor that thread `tid` runs on, or ran on last; nullopt if /proc does not tell.
-std::optional<unsigned> processor_of(pid_t tid);
 
 /// Puts a thread beside its only caller, and back.
 ///

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "alignfs/align/call.h"
@@ -26,6 +27,10 @@ CallView observe_call(const Fragment& fragment);
 
 /// What /proc tells of the process of thread `tid`. Never fails: unknown fields stay empty.
 Process describe_process(pid_t tid, uid_t uid);
+
+/// The processor that thread `tid` runs on, or ran on last; nullopt if /proc does not tell.
+/// Thread-safe, allocates nothing.
+std::optional<unsigned> processor_of(pid_t tid);
 
 /// describe_process() remembered for a second a thread, for at most `capacity` threads.
 class ProcessCache {
