@@ -57,8 +57,11 @@ bool Placement::join(unsigned processor) {
   if (set_policy(0, SCHED_IDLE) != 0 || ::sched_setaffinity(0, sizeof beside, &beside) != 0) {
     leave();
   }
-  if (joined_) return true;
-  // The watch ended it before it was complete.
+  {
+    // Not while the watch ends it: what was done just now it may not have undone.
+    const std::lock_guard guard(mutex_);
+    if (joined_) return true;
+  }
   restore();
   return false;
 }
@@ -68,9 +71,11 @@ void Placement::leave() {
 }
 
 void Placement::restore() {
+  std::unique_lock lock(mutex_, std::defer_lock);
   // The thread may hold the lock without getting on.
-  set_policy(tid_, policy_);
-  const std::lock_guard guard(mutex_);
+  for (set_policy(tid_, policy_); !lock.try_lock(); set_policy(tid_, policy_)) {
+    std::this_thread::yield();
+  }
   // It may have given way again meanwhile.
   set_policy(tid_, policy_);
   ::sched_setaffinity(tid_, sizeof affinity_, &affinity_);

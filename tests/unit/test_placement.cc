@@ -3,14 +3,44 @@
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <functional>
+#include <latch>
 #include <thread>
+#include <utility>
 
 #include "alignfs/report/caller.h"
 #include "unit/processors.h"
+
+namespace {
+
+/// What a test does in the middle of what its thread asks of the scheduler, once.
+thread_local std::function<void()> before_policy_is_set;
+thread_local std::function<void()> after_affinity_is_set;
+
+void have(std::function<void()>& done) {
+  if (const auto once = std::exchange(done, nullptr)) once();
+}
+
+}  // namespace
+
+// In the place of those of libc, for all of this program.
+extern "C" {
+int sched_setscheduler(pid_t tid, int policy, const sched_param* parameter) noexcept {
+  have(before_policy_is_set);
+  return int(::syscall(SYS_sched_setscheduler, tid, policy, parameter));
+}
+int sched_setaffinity(pid_t tid, std::size_t size, const cpu_set_t* set) noexcept {
+  const int result = int(::syscall(SYS_sched_setaffinity, tid, size, set));
+  have(after_affinity_is_set);
+  return result;
+}
+}
 
 namespace alignfs {
 namespace {
@@ -141,6 +171,42 @@ TEST(Placement, SomebodyElseEndsIt) {
   step = 2;
   step.notify_all();
   thread.join();
+}
+
+TEST(Placement, SomebodyElseEndsItWhileItBegins) {
+  std::latch begins(1);
+  std::latch is_being_ended(1);
+  std::latch goes_on(1);
+  Placement* placement = nullptr;
+  std::thread other([&] {
+    begins.wait();
+    after_affinity_is_set = [&] {
+      is_being_ended.count_down();
+      goes_on.wait();
+      // What the thread does next it does in less, unless it waits for this one.
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    };
+    placement->leave();
+  });
+  in_a_thread([&] {
+    const auto before = affinity();
+    const auto here = processors().front();
+    Placement mine(no_watch());
+    // Whether it may go is found out before anything is in the way.
+    EXPECT_TRUE(mine.join(here));
+    mine.leave();
+    placement = &mine;
+    before_policy_is_set = [&] {
+      begins.count_down();
+      is_being_ended.wait();
+      after_affinity_is_set = [&] { goes_on.count_down(); };
+    };
+    EXPECT_FALSE(mine.join(here));
+    other.join();
+    EXPECT_FALSE(mine.joined());
+    EXPECT_TRUE(same(affinity(), before));
+    EXPECT_EQ(::sched_getscheduler(0), SCHED_OTHER);
+  });
 }
 
 TEST(Placement, NobodyStaysBehindHoweverTheyMeet) {
