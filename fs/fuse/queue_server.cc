@@ -22,7 +22,6 @@ using std::chrono::milliseconds;
 constexpr microseconds kShort(100);
 /// After something that took this long nothing is risked for a while.
 constexpr milliseconds kTooLong(2);
-constexpr milliseconds kCareful(100);
 /// A single caller's call to the backing that takes longer than this is not worth waiting for.
 constexpr microseconds kShortCall(500);
 /// A server that has something to do so soon after the watch freed it was kept from it: it gets the
@@ -110,16 +109,16 @@ void QueueServer::share_processor() {
     gives_way_ = false;
     const Clock::time_point parted{Clock::duration(parted_.load())};
     const auto now = Clock::now();
-    if (parted_at_work_ || now - parted < kSoon) gives_way_again_ = now + kCareful;
+    if (parted_at_work_ || now - parted < kSoon) apart_.begin(now);
   }
   const bool alone = may_call_here() && !away_;
   if (alone == gives_way_) return;
   if (!alone) {
     placement_->leave();
     gives_way_ = false;
-  } else if (gives_way_again_ == Clock::time_point{} || Clock::now() >= gives_way_again_) {
+  } else if (!apart_.holds()) {
     gives_way_ = placement_->join(settings_.queue);
-    if (!gives_way_) gives_way_again_ = Clock::now() + kCareful;
+    if (!gives_way_) apart_.begin();
   }
 }
 
@@ -200,16 +199,14 @@ void QueueServer::dispatch(RingEntry& entry) {
   }
 }
 
-bool QueueServer::careful() const {
-  return careful_until_ != Clock::time_point{} && Clock::now() < careful_until_;
-}
-
 bool QueueServer::may_call_here() const {
-  return settings_.local_backing && callers_.alone() && !careful();
+  return settings_.local_backing && callers_.alone() && !careful_.holds();
 }
 
 bool QueueServer::may_run_here(const Pace& pace) {
-  if (!settings_.local_backing || pace.kind == Pace::Kind::waits || careful()) return false;
+  if (!settings_.local_backing || pace.kind == Pace::Kind::waits || careful_.holds()) {
+    return false;
+  }
   if (usual_ < kShort || callers_.alone()) return true;
   // Nothing is measured any more; what was is forgotten in time, and tried again.
   usual_ -= usual_ / 64;
@@ -225,14 +222,14 @@ void QueueServer::run_here(RingEntry& entry) {
   if (gives_way_) use.emplace(blocking);
   const auto time = occupied_by(entry);
   usual_ += (time - usual_) / 8;
-  if (time > kTooLong) careful_until_ = Clock::now() + kCareful;
+  if (time > kTooLong) careful_.begin();
 }
 
 /// A single caller's call to the backing is cheaper by a system call that waits than by the ring.
 void QueueServer::call_here(RingEntry& entry) {
   BlockingEngine blocking;
   const Engine::Use use(blocking);
-  if (occupied_by(entry) > kShortCall) careful_until_ = Clock::now() + kCareful;
+  if (occupied_by(entry) > kShortCall) careful_.begin();
 }
 
 QueueServer::Clock::duration QueueServer::occupied_by(RingEntry& entry) {

@@ -33,8 +33,6 @@ constexpr Clock::duration kShortCall = microseconds(500);
 
 /// How long a receiver that can only wait for its ring does so at once.
 constexpr milliseconds kStep(2);
-/// For how long nothing is risked after a receiver has lost its post.
-constexpr milliseconds kCareful(100);
 /// Times in a row that one of several receivers is woken for one request at most before it leaves.
 constexpr int kFutile = 16;
 /// Requests of a single caller after which it is looked whether another one waits.
@@ -247,7 +245,8 @@ void RingCrew::Receiver::send(std::span<std::byte> message) {
 /// (docs/performance.md).
 bool RingCrew::Receiver::may_call_here() {
   // Where the call hangs, one helper takes the post over, and one is there for what waits.
-  if (!polling_.single_caller() || engine_.in_flight() != 0 || crew_.idle_ < 2 || crew_.careful()) {
+  if (!polling_.single_caller() || engine_.in_flight() != 0 || crew_.idle_ < 2 ||
+      crew_.careful_.holds()) {
     return false;
   }
   // A look costs a system call, and what it would find is found a few requests later as well.
@@ -270,7 +269,7 @@ bool RingCrew::Receiver::may_run_here(const Pace& pace, bool same_caller) const 
   if (crew_.count() == 1) return true;
   // Nobody else could end what is in this thread's ring, or take its place.
   if (engine_.in_flight() != 0 || pace.kind == Pace::Kind::waits || crew_.idle_ == 0) return false;
-  if (crew_.careful()) return false;
+  if (crew_.careful_.holds()) return false;
   // Requests of several callers queue up. One caller's would come one after the other anyway.
   const bool others_wait = in_a_row_ != 0 && !same_caller;
   return !others_wait || usual_ < kShort;
@@ -448,16 +447,11 @@ bool RingCrew::look_at_posts() {
         post->section.compare_exchange_strong(stuck, section + 1)) {
       post->relieved = true;
       ++receivers_wanted_;
-      careful_until_ = (Clock::now() + kCareful).time_since_epoch().count();
+      careful_.begin();
       changed_.notify_all();
     }
   }
   return moved;
-}
-
-bool RingCrew::careful() const {
-  const auto until = careful_until_.load();
-  return until != 0 && Clock::now().time_since_epoch().count() < until;
 }
 
 void RingCrew::call_for_help() {

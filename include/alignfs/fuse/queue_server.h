@@ -13,6 +13,7 @@
 #include "alignfs/base/task.h"
 #include "alignfs/base/unique_fd.h"
 #include "alignfs/fuse/caller_pattern.h"
+#include "alignfs/fuse/caution.h"
 #include "alignfs/fuse/crew.h"
 #include "alignfs/fuse/placement.h"
 #include "alignfs/fuse/ring_entry.h"
@@ -102,7 +103,6 @@ class QueueServer final : public RingEntry::Server {
   void roam(bool away);
   void share_processor();
   void dispatch(RingEntry& entry);
-  bool careful() const;
   bool may_call_here() const;
   bool may_run_here(const Pace& pace);
   void run_here(RingEntry& entry);
@@ -132,7 +132,8 @@ class QueueServer final : public RingEntry::Server {
   /// Of its thread.
   std::unique_ptr<Placement> placement_;
   bool gives_way_ = false;
-  Clock::time_point gives_way_again_{};
+  /// After giving way has cost its callers time: it does not.
+  Caution apart_;
   std::atomic<std::uint64_t> served_{0};
   /// When the watch ended that it gives way, in ticks of Clock; and whether it was at work then.
   std::atomic<Clock::rep> parted_{0};
@@ -144,7 +145,8 @@ class QueueServer final : public RingEntry::Server {
   int lost_by_ = 0;
   /// Mean of the time that requests carried out here take.
   Clock::duration usual_{0};
-  Clock::time_point careful_until_{};
+  /// After something it did itself took long: others do the like.
+  Caution careful_;
 
   std::mutex mutex_;
   std::vector<RingEntry*> answered_elsewhere_;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "alignfs/base/task.h"
+#include "alignfs/fuse/caution.h"
 #include "alignfs/fuse/crew.h"
 #include "alignfs/fuse/job_queue.h"
 #include "alignfs/fuse/placement.h"
@@ -88,8 +88,6 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
   bool let_reads_block(const Post& post, bool block);
   /// Alone there is nobody to look after a receiver.
   bool shares_processor() const { return settings_.share_processor && count() > 1; }
-  /// Nothing is risked for a while after something hung.
-  bool careful() const;
   /// Ends that receivers share a processor where they have not gone on since the last look: others
   /// may have taken it. Needs no lock, which such a receiver might hold. False if none shares one.
   bool part_who_stands_still();
@@ -113,8 +111,8 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
   std::vector<std::unique_ptr<Post>> all_posts_;
 
   Watch watch_{[this] { return look_at_posts(); }};
-  /// Until when receivers carry out nothing themselves that may wait, in ticks of steady_clock.
-  std::atomic<std::chrono::steady_clock::rep> careful_until_{0};
+  /// After something hung: receivers carry out nothing themselves that may wait.
+  Caution careful_;
 };
 
 }  // namespace alignfs
