@@ -4,10 +4,12 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
 
+#include "alignfs/base/unique_fd.h"
 #include "proc_file.h"
 #include "proc_syscall.h"
 
@@ -49,13 +51,43 @@ class LiveCaller : public CallerState {
   pid_t tid_;
 };
 
+/// /proc/TID/syscall of the last few callers, kept open: most requests are one of those again, and
+/// to open the file costs twice what it costs to read it. One for each thread that looks.
+class SyscallFiles {
+ public:
+  Result<std::string_view> read(pid_t tid, std::span<char> buffer) {
+    auto* const kept = std::find_if(files_.begin(), files_.end(),
+                                    [tid](const Kept& file) { return file.tid == tid; });
+    // An open file stays with the thread it was opened for. When that is gone reading fails, and
+    // its number may be another's.
+    if (kept != files_.end()) {
+      if (auto text = read_proc(kept->file.get(), buffer)) return text;
+      *kept = {};
+    }
+    auto file = open_proc(tid, "syscall");
+    if (!file) return file.error();
+    auto text = read_proc(file->get(), buffer);
+    if (text) files_[oldest_++ % files_.size()] = {tid, *std::move(file)};
+    return text;
+  }
+
+ private:
+  struct Kept {
+    pid_t tid = 0;
+    UniqueFd file;
+  };
+  std::array<Kept, 4> files_;
+  std::size_t oldest_ = 0;
+};
+
 /// Reads /proc/TID/syscall of a thread that is about to wait. The request is on its way before its
 /// thread has gone to sleep, and until then the kernel says no more than "running". Gives up after
 /// about 5 ms: a thread that submitted and went on computing stays "running".
 Result<std::string_view> read_syscall(pid_t tid, std::span<char> buffer) {
   constexpr int kYields = 2;
   constexpr int kAttempts = 10;
-  auto text = read_proc(tid, "syscall", buffer);
+  thread_local SyscallFiles files;
+  auto text = files.read(tid, buffer);
   long nanoseconds = 20'000;
   for (int attempt = 0; attempt < kAttempts && text && text->starts_with("running"); ++attempt) {
     if (attempt < kYields) {
@@ -65,7 +97,7 @@ Result<std::string_view> read_syscall(pid_t tid, std::span<char> buffer) {
       nanosleep(&pause, nullptr);
       nanoseconds *= 2;
     }
-    text = read_proc(tid, "syscall", buffer);
+    text = files.read(tid, buffer);
   }
   return text;
 }

@@ -7,18 +7,26 @@
 #include <charconv>
 #include <cstdio>
 
-#include "alignfs/base/unique_fd.h"
-
 namespace alignfs {
 
-Result<std::string_view> read_proc(pid_t tid, const char* name, std::span<char> buffer) {
+Result<UniqueFd> open_proc(pid_t tid, const char* name) {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/%d/%s", int(tid), name);
-  const UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
-  if (!fd) return last_error("open a file of /proc");
-  const ssize_t got = read(fd.get(), buffer.data(), buffer.size());
+  UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
+  if (!file) return last_error("open a file of /proc");
+  return file;
+}
+
+Result<std::string_view> read_proc(int file, std::span<char> buffer) {
+  const ssize_t got = pread(file, buffer.data(), buffer.size(), 0);
   if (got < 0) return last_error("read a file of /proc");
   return std::string_view(buffer.data(), std::size_t(got));
+}
+
+Result<std::string_view> read_proc(pid_t tid, const char* name, std::span<char> buffer) {
+  const auto file = open_proc(tid, name);
+  if (!file) return file.error();
+  return read_proc(file->get(), buffer);
 }
 
 std::string_view behind_name(std::string_view stat) {

@@ -8,11 +8,18 @@
 #include <string_view>
 
 #include "alignfs/base/result.h"
+#include "alignfs/base/unique_fd.h"
 
 namespace alignfs {
 
-/// Reads /proc/TID/`name` into `buffer`, as much as fits, in one read; returns what was read.
-/// Allocates nothing. Thread-safe.
+/// Opens /proc/TID/`name` for reading. Allocates nothing. Thread-safe.
+Result<UniqueFd> open_proc(pid_t tid, const char* name);
+
+/// Reads the open `file` of /proc from its beginning into `buffer`, as much as fits, in one read;
+/// returns what was read, as it is now. Fails with ESRCH when the thread is gone. Thread-safe.
+Result<std::string_view> read_proc(int file, std::span<char> buffer);
+
+/// Both at once, for a file that is read but once.
 Result<std::string_view> read_proc(pid_t tid, const char* name, std::span<char> buffer);
 
 /// What follows the name of the program in the text of a stat file: from the third field of

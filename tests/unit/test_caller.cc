@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/sched.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -13,7 +14,11 @@
 
 #include <array>
 #include <atomic>
+#include <csignal>
+#include <cstring>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "alignfs/base/unique_fd.h"
 #include "calling_thread.h"
@@ -126,6 +131,71 @@ TEST(ObserveCall, NobodyAndTheGoneAreUnseen) {
   if (child == 0) _exit(0);
   waitpid(child, nullptr, 0);
   EXPECT_EQ(observe_call(read_by(child, pipe, 0, 1)).unseen, "the calling thread is gone");
+}
+
+/// A process with the number `pid` of a thread that has ended, that waits in read(`fd`). -1 if the
+/// kernel does not grant the number.
+pid_t reader_with_number(pid_t pid, int fd) {
+  pid_t wanted[] = {pid};
+  clone_args how{};
+  how.exit_signal = SIGCHLD;
+  how.set_tid = reinterpret_cast<std::uint64_t>(wanted);
+  how.set_tid_size = 1;
+  pid_t child = -1;
+  // A thread can be joined a moment before its number is free.
+  do {
+    child = pid_t(syscall(SYS_clone3, &how, sizeof how));
+  } while (child < 0 && errno == EEXIST);
+  if (child == 0) {
+    char bytes[70];
+    syscall(SYS_read, fd, bytes, sizeof bytes);
+    _exit(0);
+  }
+  return child;
+}
+
+TEST(ObserveCall, NumberThatWentToAnotherThread) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root gives numbers to processes";
+  Pipe pipe;
+  pid_t number = 0;
+  {
+    Pipe first;
+    char bytes[30];
+    const CallingThread caller([&] { (void)!read(first.reader(), bytes, sizeof bytes); },
+                               [&] { first.close_writer(); });
+    caller.wait_for(std::to_string(SYS_read) + " ");
+    number = caller.tid();
+    ASSERT_EQ(observe_call(read_by(number, first, 0, 30)).call.length, 30U);
+  }
+  const pid_t child = reader_with_number(number, pipe.reader());
+  ASSERT_EQ(child, number) << strerrordesc_np(errno);
+  const CallView view = observe_call(read_by(child, pipe, 0, 70));
+  EXPECT_EQ(view.kind, Kind::seen) << view.unseen;
+  EXPECT_EQ(view.call.length, 70U);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+}
+
+TEST(ObserveCall, CallersBeyondThoseThatAreRemembered) {
+  constexpr std::size_t kCallers = 9;
+  std::array<Pipe, kCallers> pipes;
+  std::vector<std::unique_ptr<CallingThread>> callers;
+  for (std::size_t i = 0; i < kCallers; ++i) {
+    callers.push_back(std::make_unique<CallingThread>(
+        [&, i] {
+          char bytes[kCallers];
+          (void)!read(pipes[i].reader(), bytes, i + 1);
+        },
+        [&, i] { pipes[i].close_writer(); }));
+    callers.back()->wait_for(std::to_string(SYS_read) + " ");
+  }
+  for (int round = 0; round < 2; ++round) {
+    for (std::size_t i = 0; i < kCallers; ++i) {
+      const CallView view = observe_call(read_by(callers[i]->tid(), pipes[i], 0, i + 1));
+      EXPECT_EQ(view.kind, Kind::seen) << view.unseen;
+      EXPECT_EQ(view.call.length, i + 1);
+    }
+  }
 }
 
 TEST(ObserveCall, WithoutTheRightToTraceIsUnseen) {

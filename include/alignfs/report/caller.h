@@ -22,7 +22,8 @@ namespace alignfs {
 /// shows. Needs the right to trace the caller: root, or the same uid without a Yama restriction. A
 /// call that does not contain the fragment is not the one behind it and counts as unseen. The
 /// fragment's own offset and length fill a view that is unseen. A caller that has not gone to sleep
-/// yet is waited for, 5 ms at most. Thread-safe, keeps no state, never blocks on the mount itself.
+/// yet is waited for, 5 ms at most. Thread-safe, never blocks on the mount itself. Each thread that
+/// looks keeps up to four files of /proc open, those of the callers it has looked at last.
 CallView observe_call(const Fragment& fragment);
 
 /// What /proc tells of the process of thread `tid`. Never fails: unknown fields stay empty.
