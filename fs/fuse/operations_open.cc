@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <memory>
+#include <utility>
+
 #include "alignfs/fuse/credentials.h"
 #include "alignfs/fuse/operations.h"
 
@@ -30,8 +33,9 @@ Result<UniqueFd> open_for(int program_flags, OpenWith open_with) {
   return UniqueFd(fd);
 }
 
-Result<File*> add_file(Filesystem& filesystem, Inode& inode, UniqueFd fd, const Requester& opener) {
-  auto shared = filesystem.inodes->open_state(inode);
+Result<File*> add_file(Filesystem& filesystem, Inode& inode,
+                       Result<std::shared_ptr<OpenInode>> shared, UniqueFd fd,
+                       const Requester& opener) {
   if (!shared) return shared.error();
   auto file = filesystem.open_file(inode, *std::move(shared), std::move(fd), opener);
   if (!file) return file.error();
@@ -80,13 +84,14 @@ void open(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file
   if (Control::is_control(node)) return filesystem.control.open(request, node, info);
   Reply reply(filesystem, request, Operation::open);
   auto& inode = inode_of(filesystem, node);
-  const auto path = filesystem.inodes->path_of(inode);
-  if (!path) return reply.error(path.code());
-  auto fd = open_for(info->flags, [&](int flags) {
-    return ::open(ProcPath(path->get()).c_str(), flags | O_CLOEXEC);
+  auto shared = filesystem.inodes->open_state(inode);
+  if (!shared) return reply.error(shared.code());
+  auto fd = open_for(info->flags, [anchor = (*shared)->anchor.get()](int flags) {
+    return ::open(ProcPath(anchor).c_str(), flags | O_CLOEXEC);
   });
   if (!fd) return reply.error(fd.code());
-  const auto file = add_file(filesystem, inode, *std::move(fd), requester_of(request));
+  const auto file =
+      add_file(filesystem, inode, std::move(shared), *std::move(fd), requester_of(request));
   if (!file) return reply.error(file.code());
 
   const kernel::OpenReplyScope scope(describe(filesystem, **file, inode, request, info));
@@ -124,7 +129,8 @@ void create(Filesystem& filesystem, fuse_req_t request, fuse_ino_t parent, const
   struct stat attributes {};
   const auto inode = filesystem.inodes->adopt(fd->get(), &attributes);
   if (!inode) return reply.error(inode.code());
-  const auto file = add_file(filesystem, **inode, *std::move(fd), requester_of(request));
+  const auto file = add_file(filesystem, **inode, filesystem.inodes->open_state(**inode),
+                             *std::move(fd), requester_of(request));
   if (!file) {
     filesystem.inodes->forget(**inode, 1);
     return reply.error(file.code());
