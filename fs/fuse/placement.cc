@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <system_error>
 #include <thread>
 
 namespace alignfs {
@@ -13,8 +14,8 @@ int set_policy(pid_t tid, int policy) {
 }
 
 /// A thread that has become SCHED_IDLE without the right to be anything else stays so: one is spent
-/// on finding out.
-bool idle_policy_can_be_left() {
+/// on finding out. Where there may be no more threads now, it is found out another time.
+bool idle_policy_can_be_left() try {
   static const bool answer = [] {
     bool left = false;
     std::thread([&] {
@@ -23,6 +24,8 @@ bool idle_policy_can_be_left() {
     return left;
   }();
   return answer;
+} catch (const std::system_error&) {
+  return false;
 }
 
 }  // namespace
@@ -50,20 +53,19 @@ bool Placement::join(unsigned processor) {
   }
   // Somebody looks after the thread before it needs that.
   watch_.wake();
-  processor_ = processor;
+  if (!give_way(processor)) leave();
+  return joined_;
+}
+
+bool Placement::give_way(unsigned processor) {
   cpu_set_t beside;
   CPU_ZERO(&beside);
   CPU_SET(processor, &beside);
-  if (set_policy(0, SCHED_IDLE) != 0 || ::sched_setaffinity(0, sizeof beside, &beside) != 0) {
-    leave();
-  }
-  {
-    // Not while the watch ends it: what was done just now it may not have undone.
-    const std::lock_guard guard(mutex_);
-    if (joined_) return true;
-  }
-  restore();
-  return false;
+  // Not while the watch ends it, nor after: nobody would look after the thread any more.
+  const std::lock_guard guard(mutex_);
+  if (!joined_) return false;
+  processor_ = processor;
+  return set_policy(0, SCHED_IDLE) == 0 && ::sched_setaffinity(0, sizeof beside, &beside) == 0;
 }
 
 void Placement::leave() {
@@ -76,6 +78,8 @@ void Placement::restore() {
   for (set_policy(tid_, policy_); !lock.try_lock(); set_policy(tid_, policy_)) {
     std::this_thread::yield();
   }
+  // Somebody else was quicker, and the thread may have gone elsewhere by itself since.
+  if (!joined_) return;
   // It may have given way again meanwhile.
   set_policy(tid_, policy_);
   ::sched_setaffinity(tid_, sizeof affinity_, &affinity_);

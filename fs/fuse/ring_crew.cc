@@ -222,16 +222,18 @@ bool RingCrew::Receiver::share_processor(pid_t caller, Clock::time_point now) {
   if (beside_ && ++unfollowed_ != kFollows) return false;
   unfollowed_ = 0;
   const auto processor = processor_of(caller);
+  post_.starved = false;
   beside_ = processor && placement.join(*processor);
-  if (!beside_) trial.failed();
+  if (!beside_) {
+    placement.leave();
+    trial.failed();
+  }
   return true;
 }
 
 /// Before calls to the backing are left to the ring: workers that the kernel makes for them must
 /// not give way for ever.
-void RingCrew::Receiver::part() {
-  if (beside_) post_.placement.leave();
-}
+void RingCrew::Receiver::part() { post_.placement.leave(); }
 
 void RingCrew::Receiver::send(std::span<std::byte> message) {
   const bool alone = engine_.in_flight() == 0;

@@ -51,7 +51,7 @@ class LiveCaller : public CallerState {
   pid_t tid_;
 };
 
-/// /proc/TID/syscall of the last few callers, kept open: most requests are one of those again, and
+/// /proc/TID/syscall of a few callers, kept open: most requests are one of those again, and
 /// to open the file costs twice what it costs to read it. One for each thread that looks.
 class SyscallFiles {
  public:

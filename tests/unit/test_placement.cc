@@ -19,27 +19,15 @@
 
 namespace {
 
-/// What a test does in the middle of what its thread asks of the scheduler, once.
+/// What a test does before its thread asks for another policy, once.
 thread_local std::function<void()> before_policy_is_set;
-thread_local std::function<void()> after_affinity_is_set;
-
-void have(std::function<void()>& done) {
-  if (const auto once = std::exchange(done, nullptr)) once();
-}
 
 }  // namespace
 
-// In the place of those of libc, for all of this program.
-extern "C" {
-int sched_setscheduler(pid_t tid, int policy, const sched_param* parameter) noexcept {
-  have(before_policy_is_set);
+// In the place of that of libc, for all of this program.
+extern "C" int sched_setscheduler(pid_t tid, int policy, const sched_param* parameter) noexcept {
+  if (const auto once = std::exchange(before_policy_is_set, nullptr)) once();
   return int(::syscall(SYS_sched_setscheduler, tid, policy, parameter));
-}
-int sched_setaffinity(pid_t tid, std::size_t size, const cpu_set_t* set) noexcept {
-  const int result = int(::syscall(SYS_sched_setaffinity, tid, size, set));
-  have(after_affinity_is_set);
-  return result;
-}
 }
 
 namespace alignfs {
@@ -149,6 +137,18 @@ TEST(PlacementDeathTest, WhoCouldNotComeBackDoesNotGo) {
   EXPECT_EXIT(as_nobody(), testing::ExitedWithCode(0), "");
 }
 
+TEST(PlacementDeathTest, WhereThereMayBeNoMoreThreadsNobodyGoes) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto as_nobody = [] {
+    const rlimit none{0, 0};
+    if (::setrlimit(RLIMIT_NPROC, &none) != 0 || ::setuid(65534) != 0) std::_Exit(2);
+    Placement placement(no_watch());
+    const bool joined = placement.join(unsigned(::sched_getcpu()));
+    std::_Exit(joined || ::sched_getscheduler(0) != SCHED_OTHER ? 1 : 0);
+  };
+  EXPECT_EXIT(as_nobody(), testing::ExitedWithCode(0), "");
+}
+
 TEST(Placement, SomebodyElseEndsIt) {
   std::atomic<int> step{0};
   std::atomic<pid_t> tid{0};
@@ -173,35 +173,61 @@ TEST(Placement, SomebodyElseEndsIt) {
   thread.join();
 }
 
-TEST(Placement, SomebodyElseEndsItWhileItBegins) {
+TEST(Placement, WhoseJoiningIsEndedGivesWayToNobody) {
+  std::atomic<Placement*> placement{nullptr};
+  std::atomic<int> looks{0};
+  // The last look before it sleeps has the lock that wakes it.
+  Watch watch([&] {
+    if (++looks != Watch::kQuietLooks + 1) return false;
+    placement.wait(nullptr);
+    while (!placement.load()->joined()) std::this_thread::yield();
+    placement.load()->leave();
+    return false;
+  });
+  in_a_thread([&] {
+    const auto here = processors().front();
+    Placement mine(watch);
+    // Whether it may go is found out before anything is in the way.
+    ASSERT_TRUE(mine.join(here));
+    mine.leave();
+    watch.start();
+    // As far as others can see it sleeps from then on.
+    while (looks <= Watch::kQuietLooks) std::this_thread::yield();
+    bool gave_way = false;
+    before_policy_is_set = [&] { gave_way = true; };
+    placement = &mine;
+    placement.notify_all();
+    EXPECT_FALSE(mine.join(here));
+    before_policy_is_set = nullptr;
+    EXPECT_FALSE(gave_way);
+    EXPECT_FALSE(mine.joined());
+    watch.stop();
+  });
+}
+
+TEST(Placement, WhoIsMetInTheMiddleOfGivingWayComesBack) {
   std::latch begins(1);
   std::latch is_being_ended(1);
-  std::latch goes_on(1);
   Placement* placement = nullptr;
   std::thread other([&] {
     begins.wait();
-    after_affinity_is_set = [&] {
-      is_being_ended.count_down();
-      goes_on.wait();
-      // What the thread does next it does in less, unless it waits for this one.
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    };
+    before_policy_is_set = [&] { is_being_ended.count_down(); };
     placement->leave();
   });
   in_a_thread([&] {
     const auto before = affinity();
     const auto here = processors().front();
     Placement mine(no_watch());
-    // Whether it may go is found out before anything is in the way.
     EXPECT_TRUE(mine.join(here));
     mine.leave();
     placement = &mine;
     before_policy_is_set = [&] {
       begins.count_down();
       is_being_ended.wait();
-      after_affinity_is_set = [&] { goes_on.count_down(); };
+      // Long enough for the other one to be done, if it did not wait for this thread.
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
     };
-    EXPECT_FALSE(mine.join(here));
+    mine.join(here);
     other.join();
     EXPECT_FALSE(mine.joined());
     EXPECT_TRUE(same(affinity(), before));

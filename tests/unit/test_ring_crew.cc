@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -423,6 +424,19 @@ TEST_P(RingCrewBesideItsCaller, OneThatIsStuckGivesWayNoLonger) {
   ask(Kind::at_once, 1);
   release.count_down();
   wait_for(++asked_);
+}
+
+TEST_P(RingCrewBesideItsCaller, WhoseProcessorIsNotKnownIsServedFromAnywhere) {
+  start([&](const Message&) { work_(); });
+  rlimit files{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  const rlimit none{0, files.rlim_max};
+  ask_until_it_gives_way(Kind::may_wait);
+  // /proc cannot be looked at any more.
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  for (int i = 0; i < 40; ++i) ask(Kind::may_wait, ::gettid());
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
+  EXPECT_EQ(work_.receiver, 0);
 }
 
 TEST_P(RingCrewBesideItsCaller, ItStopsWhileItGivesWay) {

@@ -40,6 +40,7 @@ class Placement {
   void leave();
 
  private:
+  bool give_way(unsigned processor);
   void restore();
 
   Watch& watch_;

@@ -23,7 +23,7 @@ namespace alignfs {
 /// call that does not contain the fragment is not the one behind it and counts as unseen. The
 /// fragment's own offset and length fill a view that is unseen. A caller that has not gone to sleep
 /// yet is waited for, 5 ms at most. Thread-safe, never blocks on the mount itself. Each thread that
-/// looks keeps up to four files of /proc open, those of the callers it has looked at last.
+/// looks keeps up to four files of /proc open, those of callers that it has looked at before.
 CallView observe_call(const Fragment& fragment);
 
 /// What /proc tells of the process of thread `tid`. Never fails: unknown fields stay empty.
