@@ -82,7 +82,7 @@ void QueueCrew::wait_for_servers() {
   std::unique_lock lock(mutex_);
   ++made_;
   changed_.notify_all();
-  changed_.wait(lock, [&] { return made_ == servers_.size() || stopping(); });
+  changed_.wait(lock, [&] { return servers_are_made() || stopping(); });
 }
 
 void QueueCrew::server_is_ready(int error) {
@@ -169,6 +169,11 @@ bool QueueCrew::do_a_job() {
 }
 
 void QueueCrew::read_device() {
+  {
+    // Their entries are looked through when an INTERRUPT comes.
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return servers_are_made() || stopping(); });
+  }
   request_buffer() = duties_.buffers.acquire();
   while (!stopping()) {
     const auto message = receive();

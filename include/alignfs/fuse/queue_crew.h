@@ -89,6 +89,8 @@ class QueueCrew final : public Crew,
   ReadyQueue::Elsewhere& elsewhere() override { return *this; }
   void wait_for_servers() override;
   void server_is_ready(int error) override;
+  /// Requires mutex_.
+  bool servers_are_made() const { return made_ == servers_.size(); }
 
   std::mutex mutex_;
   std::condition_variable changed_;
