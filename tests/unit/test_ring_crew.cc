@@ -502,17 +502,23 @@ TEST_P(RingCrewTest, StoppingFinishesWhatIsInHand) {
   const Pipe pipe;
   std::atomic<unsigned> done{0};
   std::atomic<unsigned> waited{0};
+  std::atomic<unsigned> last{0};
   start([&](const Message& message) {
     if (message.kind == Kind::leaves_thread) read_one(pipe.read_end.get(), done);
     if (message.kind == Kind::waits) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
       ++waited;
     }
+    if (message.kind == Kind::at_once) {
+      last = 1;
+      last.notify_all();
+    }
   });
   for (unsigned i = 0; i < 5; ++i) send({.kind = Kind::leaves_thread, .caller = pid_t(1 + i % 2)});
   for (unsigned i = 0; i < 20; ++i) send({.kind = Kind::waits});
   send({.kind = Kind::at_once});
-  wait_for(6);
+  // What came before it has been received.
+  wait_for(last, 1);
   std::thread feeder([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     EXPECT_EQ(::write(pipe.write_end.get(), "abcde", 5), 5);
@@ -520,8 +526,8 @@ TEST_P(RingCrewTest, StoppingFinishesWhatIsInHand) {
   crew_->stop();
   feeder.join();
   EXPECT_EQ(done, 5U);
-  // Those that had been received.
-  EXPECT_EQ(waited + 6, processed_);
+  EXPECT_EQ(waited, 20U);
+  EXPECT_EQ(processed_, 26U);
 }
 
 TEST_P(RingCrewTest, TheEndOfTheMountIsReported) {
