@@ -69,10 +69,7 @@ bool Placement::give_way(unsigned processor) {
 }
 
 void Placement::leave() {
-  if (joined_) restore();
-}
-
-void Placement::restore() {
+  if (!joined_) return;
   std::unique_lock lock(mutex_, std::defer_lock);
   // The thread may hold the lock without getting on.
   for (set_policy(tid_, policy_); !lock.try_lock(); set_policy(tid_, policy_)) {

@@ -80,9 +80,10 @@ unsigned QueueCrew::entries_for(std::size_t buffers, const kernel::Processors& p
 
 void QueueCrew::wait_for_servers() {
   std::unique_lock lock(mutex_);
-  ++made_;
+  ++met_;
   changed_.notify_all();
-  changed_.wait(lock, [&] { return servers_are_made() || stopping(); });
+  // With the one that reads the device.
+  changed_.wait(lock, [&] { return met_ == servers_.size() + 1 || stopping(); });
 }
 
 void QueueCrew::server_is_ready(int error) {
@@ -169,11 +170,8 @@ bool QueueCrew::do_a_job() {
 }
 
 void QueueCrew::read_device() {
-  {
-    // Their entries are looked through when an INTERRUPT comes.
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return servers_are_made() || stopping(); });
-  }
+  // Their entries are looked through when an INTERRUPT comes.
+  wait_for_servers();
   request_buffer() = duties_.buffers.acquire();
   while (!stopping()) {
     const auto message = receive();

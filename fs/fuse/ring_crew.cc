@@ -204,7 +204,7 @@ bool RingCrew::Receiver::share_processor(pid_t caller, Clock::time_point now) {
   auto& trial = post_.trial;
   if (beside_ && !placement.joined()) {
     beside_ = false;
-    if (post_.starved.exchange(false)) {
+    if (post_.starved) {
       trial.failed();
     } else {
       trial.interrupted();

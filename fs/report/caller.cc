@@ -51,8 +51,8 @@ class LiveCaller : public CallerState {
   pid_t tid_;
 };
 
-/// /proc/TID/syscall of a few callers, kept open: most requests are one of those again, and
-/// to open the file costs twice what it costs to read it. One for each thread that looks.
+/// /proc/TID/syscall of a few callers, kept open: most requests are one of those again, and to open
+/// the file costs twice what it costs to read it. One for each thread that looks.
 class SyscallFiles {
  public:
   Result<std::string_view> read(pid_t tid, std::span<char> buffer) {

@@ -35,7 +35,8 @@ std::size_t descriptors_of(pid_t pid) {
        std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
     // One may be closed meanwhile.
     std::error_code gone;
-    count += !read_symlink(entry.path(), gone).native().starts_with("/proc/");
+    const auto target = read_symlink(entry.path(), gone).native();
+    count += !(target.starts_with("/proc/") && target.ends_with("/syscall"));
   }
   return count;
 }

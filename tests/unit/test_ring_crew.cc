@@ -502,23 +502,19 @@ TEST_P(RingCrewTest, StoppingFinishesWhatIsInHand) {
   const Pipe pipe;
   std::atomic<unsigned> done{0};
   std::atomic<unsigned> waited{0};
-  std::atomic<unsigned> last{0};
+  std::latch all_received(1);
   start([&](const Message& message) {
     if (message.kind == Kind::leaves_thread) read_one(pipe.read_end.get(), done);
     if (message.kind == Kind::waits) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
       ++waited;
     }
-    if (message.kind == Kind::at_once) {
-      last = 1;
-      last.notify_all();
-    }
+    if (message.kind == Kind::at_once) all_received.count_down();
   });
   for (unsigned i = 0; i < 5; ++i) send({.kind = Kind::leaves_thread, .caller = pid_t(1 + i % 2)});
   for (unsigned i = 0; i < 20; ++i) send({.kind = Kind::waits});
   send({.kind = Kind::at_once});
-  // What came before it has been received.
-  wait_for(last, 1);
+  all_received.wait();
   std::thread feeder([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     EXPECT_EQ(::write(pipe.write_end.get(), "abcde", 5), 5);

@@ -41,7 +41,6 @@ class Placement {
 
  private:
   bool give_way(unsigned processor);
-  void restore();
 
   Watch& watch_;
   const pid_t tid_;

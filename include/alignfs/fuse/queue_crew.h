@@ -89,16 +89,16 @@ class QueueCrew final : public Crew,
   ReadyQueue::Elsewhere& elsewhere() override { return *this; }
   void wait_for_servers() override;
   void server_is_ready(int error) override;
-  /// Requires mutex_.
-  bool servers_are_made() const { return made_ == servers_.size(); }
 
   std::mutex mutex_;
   std::condition_variable changed_;
   JobQueue jobs_;
   std::vector<std::unique_ptr<QueueServer>> servers_;
   std::atomic<unsigned> roles_{0};
-  /// Servers that have come so far.
-  unsigned made_ = 0, ready_ = 0;
+  /// Who has come to wait_for_servers().
+  unsigned met_ = 0;
+  /// Servers that have told how their start went.
+  unsigned ready_ = 0;
   int error_ = 0;
   EarlyInterrupts interrupts_;
   Watch watch_{[this] { return look_after_servers(); }};
