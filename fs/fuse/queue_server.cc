@@ -27,6 +27,9 @@ constexpr microseconds kShortCall(500);
 /// A server that has something to do so soon after the watch freed it was kept from it: it gets the
 /// processor when the others' time is over.
 constexpr milliseconds kSoon(8);
+/// Requests and ended calls that are worked off before what they led to is handed over: their callers
+/// and the disk are not kept waiting for the rest.
+constexpr unsigned kPortion = 4;
 /// How long a server that is to stop waits before it looks again at what the helpers have done.
 constexpr milliseconds kStopStep(1);
 
@@ -167,7 +170,7 @@ void QueueServer::wait() {
 void QueueServer::work_off() {
   {
     const ReadyQueue::Scope scope;
-    engine_->end_calls();
+    engine_->end_calls(kPortion);
   }
   commit_what_others_answered();
   for (std::size_t i = 0; i < arrived_.size(); ++i) dispatch(*arrived_[i]);

@@ -10,6 +10,7 @@
 
 #include "alignfs/base/task.h"
 #include "alignfs/fuse/idle_polling.h"
+#include "alignfs/fuse/portions.h"
 #include "alignfs/fuse/worker.h"
 #include "alignfs/io/uring_engine.h"
 #include "alignfs/report/caller.h"
@@ -97,6 +98,7 @@ class RingCrew::Receiver {
   int futile_ = 0;
 
   IdlePolling polling_;
+  Portions portions_;
   /// What it made of the last answer of the post's trial.
   bool beside_ = false;
   /// Requests since it last looked where he is.
@@ -129,7 +131,7 @@ void RingCrew::Receiver::run() {
 /// True if there were any.
 bool RingCrew::Receiver::end_calls() {
   const ReadyQueue::Scope scope;
-  if (engine_.reap() == 0) return false;
+  if (engine_.reap(portions_.to_end()) == 0) return false;
   polling_.left_to_others();
   return true;
 }
@@ -238,9 +240,11 @@ void RingCrew::Receiver::part() { post_.placement.leave(); }
 void RingCrew::Receiver::send(std::span<std::byte> message) {
   const bool alone = engine_.in_flight() == 0;
   crew_.carry_out(message);
-  if (engine_.in_flight() != 0) polling_.sent_to_backing(alone);
+  if (engine_.in_flight() == 0) return;
+  polling_.sent_to_backing(alone);
+  portions_.started();
   // One that is alone is not kept waiting for company.
-  if (alone) engine_.submit();
+  if (alone || engine_.queued() >= portions_.to_start()) engine_.submit();
 }
 
 /// Two sleeps in system calls cost a single caller less than two in the ring
@@ -334,6 +338,7 @@ void RingCrew::Receiver::wait() {
     // Helpers give buffers back, too, and cannot tell.
     engine_.wait_for_calls(kStep);
   }
+  portions_.slept();
   polling_.slept(Clock::now() - begun);
 }
 

@@ -81,19 +81,20 @@ void UringEngine::submit() {
 
 void UringEngine::submit_and_wait() { ::io_uring_submit_and_wait(&ring_, 1); }
 
-unsigned UringEngine::reap() {
-  if (deferred_ && in_flight_ != 0) {
+unsigned UringEngine::reap(unsigned at_most) {
+  // The kernel need not be asked for more while some are known.
+  if (deferred_ && in_flight_ != 0 && ::io_uring_cq_ready(&ring_) == 0) {
     ::io_uring_submit_and_get_events(&ring_);
   } else {
     submit();
   }
-  return end_calls();
+  return end_calls(at_most);
 }
 
-unsigned UringEngine::end_calls() {
+unsigned UringEngine::end_calls(unsigned at_most) {
   unsigned ended = 0;
   io_uring_cqe* entry = nullptr;
-  while (::io_uring_peek_cqe(&ring_, &entry) == 0) {
+  while (ended < at_most && ::io_uring_peek_cqe(&ring_, &entry) == 0) {
     const auto data = std::uintptr_t(entry->user_data);
     const int result = entry->res;
     ::io_uring_cqe_seen(&ring_, entry);

@@ -87,6 +87,27 @@ TEST_F(Uring, CallsRunSideBySideAndEndInAnyOrder) {
   EXPECT_EQ(std::string(slow.data(), 4), "abcd");
 }
 
+TEST_F(Uring, EndsNoMoreCallsAtOnceThanItIsAskedTo) {
+  const auto file = scratch_file("0123456789");
+  std::array<char, 3> buffer{};
+  std::vector<NotedCall> calls;
+  for (std::size_t i = 0; i < 3; ++i) {
+    calls.emplace_back(file.get(), std::span(buffer).subspan(i, 1), i);
+  }
+  for (auto& call : calls) ASSERT_FALSE(engine_->start(call));
+  EXPECT_EQ(engine_->queued(), 3U);
+  engine_->submit();
+  EXPECT_EQ(engine_->queued(), 0U);
+  for (unsigned left = 3; left != 0;) {
+    engine_->wait_for_calls(kAWhile);
+    const unsigned ended = engine_->reap(1);
+    EXPECT_LE(ended, 1U);
+    left -= ended;
+    EXPECT_EQ(engine_->in_flight(), left);
+  }
+  EXPECT_EQ(std::string(buffer.data(), 3), "012");
+}
+
 TEST_F(Uring, TheResultIsThatOfTheSystemCall) {
   const auto file = scratch_file("0123456789");
   std::array<char, 8> buffer{};

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -180,6 +181,27 @@ Detached read_one(int fd, std::atomic<unsigned>& done,
   EXPECT_TRUE(got.ok());
   ++done;
   done.notify_all();
+}
+
+Detached write_one(int fd) {
+  std::byte byte{};
+  const auto put =
+      co_await FullTransfer::write(fd, {&byte, 1}, std::uint64_t(-1), 1, Durability::none);
+  EXPECT_TRUE(put.ok());
+}
+
+TEST_P(RingCrewTest, TheBackingHasItsCallsBeforeTheNextRequestIsCarriedOut) {
+  const Pipe pipe;
+  for (unsigned i = 0; i < 4; ++i) {
+    send({.kind = Kind::leaves_thread, .caller = pid_t(1 + i), .number = i});
+  }
+  start([&](const Message& message) {
+    int written = -1;
+    EXPECT_EQ(::ioctl(pipe.read_end.get(), FIONREAD, &written), 0);
+    EXPECT_EQ(written, int(message.number));
+    write_one(pipe.write_end.get());
+  });
+  wait_for(4);
 }
 
 TEST_P(RingCrewOfSeveral, WhatIsInTheRingIsNotKeptByWhatIsStuck) {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <memory>
 
 #include "alignfs/base/result.h"
@@ -26,6 +27,8 @@ class UringEngine : public Engine {
     ~Guest() = default;
   };
 
+  static constexpr unsigned kAll = std::numeric_limits<unsigned>::max();
+
   /// A ring for `depth` calls at once, and with `guests` above 0 as many entries of their own for
   /// guests, of 128 bytes, which commands to drivers need. EPERM or ENOSYS where io_uring is not
   /// allowed: by seccomp, by kernel.io_uring_disabled, or because the kernel has none; EINVAL where
@@ -40,6 +43,8 @@ class UringEngine : public Engine {
   /// the ring gives back undone (EAGAIN, EINTR, ECANCELED) are made as BlockingEngine makes them.
   bool start(BackingCall& call) override;
 
+  /// Calls that were started and wait for the next submit().
+  unsigned queued() const { return ::io_uring_sq_ready(&ring_); }
   /// Calls that were started and have not ended.
   unsigned in_flight() const { return in_flight_; }
 
@@ -56,11 +61,12 @@ class UringEngine : public Engine {
   /// The same, and waits until something is done or a signal comes. What is done is left to
   /// end_calls().
   void submit_and_wait();
-  /// Ends the calls and informs the guests that are known to be done, without a system call.
-  /// Returns how many.
-  unsigned end_calls();
-  /// Ends the calls that are done, handing over what was queued. Returns how many.
-  unsigned reap();
+  /// Ends the calls and informs the guests that are known to be done, `at_most` of them, without a
+  /// system call. Returns how many.
+  unsigned end_calls(unsigned at_most = kAll);
+  /// Ends the calls that are done, `at_most` of them, handing over what was queued. Returns how
+  /// many.
+  unsigned reap(unsigned at_most = kAll);
   /// Waits until a call is done, `fd` can be read, or a signal comes, handing over what was queued.
   /// The calls are left to reap(). `fd` must always be the same.
   void wait(int fd);
