@@ -27,8 +27,8 @@ constexpr microseconds kShortCall(500);
 /// A server that has something to do so soon after the watch freed it was kept from it: it gets the
 /// processor when the others' time is over.
 constexpr milliseconds kSoon(8);
-/// Requests and ended calls that are worked off before what they led to is handed over: their callers
-/// and the disk are not kept waiting for the rest.
+/// Requests and ended calls that are worked off before what they led to is handed over: their
+/// callers and the disk are not kept waiting for the rest.
 constexpr unsigned kPortion = 4;
 /// How long a server that is to stop waits before it looks again at what the helpers have done.
 constexpr milliseconds kStopStep(1);
@@ -160,7 +160,7 @@ void QueueServer::finish() {
 }
 
 void QueueServer::wait() {
-  sleeps_ = true;
+  sleeps_ = !engine_->has_more();
   // An answer that was given before others could see that is seen here.
   commit_what_others_answered();
   engine_->submit_and_wait();

@@ -68,6 +68,7 @@ class RingCrew::Receiver {
   bool share_processor(pid_t caller, Clock::time_point now);
   void part();
   void send(std::span<std::byte> message);
+  void pass_on(bool alone);
   bool may_call_here();
   void call_here(std::span<std::byte> message, Clock::time_point now);
   bool may_run_here(const Pace& pace, bool same_caller) const;
@@ -131,7 +132,7 @@ void RingCrew::Receiver::run() {
 /// True if there were any.
 bool RingCrew::Receiver::end_calls() {
   const ReadyQueue::Scope scope;
-  if (engine_.reap(portions_.to_end()) == 0) return false;
+  if (engine_.reap(portions_.calls_to_end()) == 0) return false;
   polling_.left_to_others();
   return true;
 }
@@ -238,13 +239,17 @@ bool RingCrew::Receiver::share_processor(pid_t caller, Clock::time_point now) {
 void RingCrew::Receiver::part() { post_.placement.leave(); }
 
 void RingCrew::Receiver::send(std::span<std::byte> message) {
-  const bool alone = engine_.in_flight() == 0;
+  const unsigned before = engine_.in_flight();
   crew_.carry_out(message);
-  if (engine_.in_flight() == 0) return;
-  polling_.sent_to_backing(alone);
+  if (engine_.in_flight() != 0) polling_.sent_to_backing(before == 0);
+  if (engine_.in_flight() > before) pass_on(before == 0);
+}
+
+/// What was started, now or with what follows it.
+void RingCrew::Receiver::pass_on(bool alone) {
   portions_.started();
   // One that is alone is not kept waiting for company.
-  if (alone || engine_.queued() >= portions_.to_start()) engine_.submit();
+  if (alone || engine_.queued() >= portions_.calls_to_start()) engine_.submit();
 }
 
 /// Two sleeps in system calls cost a single caller less than two in the ring
@@ -288,7 +293,10 @@ class RingCrew::Receiver::EngineWhileAlone : public BlockingEngine {
   bool start(BackingCall& call) override {
     if (receiver_.may_call_here()) return BlockingEngine::start(call);
     receiver_.part();
-    return receiver_.engine_.start(call);
+    const bool alone = receiver_.engine_.in_flight() == 0;
+    if (receiver_.engine_.start(call)) return true;
+    receiver_.pass_on(alone);
+    return false;
   }
 
  private:

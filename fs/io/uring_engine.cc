@@ -82,9 +82,11 @@ void UringEngine::submit() {
 void UringEngine::submit_and_wait() { ::io_uring_submit_and_wait(&ring_, 1); }
 
 unsigned UringEngine::reap(unsigned at_most) {
-  // The kernel need not be asked for more while some are known.
-  if (deferred_ && in_flight_ != 0 && ::io_uring_cq_ready(&ring_) == 0) {
+  // What is known now is ended first, but not what follows it unasked: calls that end as they are
+  // handed over would keep the others from ever being asked for.
+  if (deferred_ && in_flight_ != 0 && left_ == 0) {
     ::io_uring_submit_and_get_events(&ring_);
+    left_ = ::io_uring_cq_ready(&ring_);
   } else {
     submit();
   }
@@ -98,6 +100,7 @@ unsigned UringEngine::end_calls(unsigned at_most) {
     const auto data = std::uintptr_t(entry->user_data);
     const int result = entry->res;
     ::io_uring_cqe_seen(&ring_, entry);
+    if (left_ != 0) --left_;
     if (data == 0) {
       watching_ = false;
       continue;

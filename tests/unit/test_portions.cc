@@ -13,8 +13,9 @@ TEST(Portions, WhoHasTimeToSleepPassesOnCallByCall) {
   Portions portions;
   for (int round = 0; round < 100; ++round) {
     start(portions, 16);
-    EXPECT_EQ(portions.to_start(), 1U);
-    EXPECT_LE(portions.to_end(), 4U);
+    EXPECT_EQ(portions.calls_to_start(), 1U);
+    EXPECT_GE(portions.calls_to_end(), 1U);
+    EXPECT_LE(portions.calls_to_end(), 4U);
     portions.slept();
   }
 }
@@ -22,13 +23,13 @@ TEST(Portions, WhoHasTimeToSleepPassesOnCallByCall) {
 TEST(Portions, WhoNeverSleepsSavesSystemCalls) {
   Portions portions;
   start(portions, 100);
-  EXPECT_GE(portions.to_start(), 8U);
-  EXPECT_GE(portions.to_end(), 8U);
+  EXPECT_GE(portions.calls_to_start(), 8U);
+  EXPECT_GE(portions.calls_to_end(), 8U);
   start(portions, 100);
-  EXPECT_GE(portions.to_start(), 8U);
+  EXPECT_GE(portions.calls_to_start(), 8U);
   portions.slept();
-  EXPECT_EQ(portions.to_start(), 1U) << "one sleep is enough to begin anew";
-  EXPECT_LE(portions.to_end(), 4U);
+  EXPECT_EQ(portions.calls_to_start(), 1U) << "one sleep is enough to begin anew";
+  EXPECT_LE(portions.calls_to_end(), 4U);
 }
 
 }  // namespace

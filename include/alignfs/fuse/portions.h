@@ -13,15 +13,15 @@ namespace alignfs {
 /// Not thread-safe: one for each thread.
 class Portions {
  public:
-  /// There was nothing to do.
+  /// There was nothing to do, for longer than it looks for more.
   void slept() { since_sleep_ = 0; }
   /// A call was left to the ring.
   void started() {
     if (since_sleep_ < kBusy) ++since_sleep_;
   }
 
-  unsigned to_start() const { return busy() ? kLarge : 1; }
-  unsigned to_end() const { return busy() ? kLarge : kSmall; }
+  unsigned calls_to_start() const { return busy() ? kLarge : 1; }
+  unsigned calls_to_end() const { return busy() ? kLarge : kSmall; }
 
  private:
   /// Calls without a sleep after which there is no time to lose.

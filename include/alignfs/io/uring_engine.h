@@ -43,8 +43,10 @@ class UringEngine : public Engine {
   /// the ring gives back undone (EAGAIN, EINTR, ECANCELED) are made as BlockingEngine makes them.
   bool start(BackingCall& call) override;
 
-  /// Calls that were started and wait for the next submit().
+  /// Entries that wait for the next submit().
   unsigned queued() const { return ::io_uring_sq_ready(&ring_); }
+  /// Something is known to be done: the next wait returns at once.
+  bool has_more() const { return ::io_uring_cq_ready(&ring_) != 0; }
   /// Calls that were started and have not ended.
   unsigned in_flight() const { return in_flight_; }
 
@@ -64,8 +66,8 @@ class UringEngine : public Engine {
   /// Ends the calls and informs the guests that are known to be done, `at_most` of them, without a
   /// system call. Returns how many.
   unsigned end_calls(unsigned at_most = kAll);
-  /// Ends the calls that are done, `at_most` of them, handing over what was queued. Returns how
-  /// many.
+  /// Hands over what was queued and ends calls that are done, `at_most` of them. Returns how many.
+  /// Repeated, it ends all: none is kept back by others that are done sooner.
   unsigned reap(unsigned at_most = kAll);
   /// Waits until a call is done, `fd` can be read, or a signal comes, handing over what was queued.
   /// The calls are left to reap(). `fd` must always be the same.
@@ -89,6 +91,8 @@ class UringEngine : public Engine {
   const unsigned guests_;
   bool deferred_ = false;
   bool watching_ = false;
+  /// Ended calls and guests that were there when reap() last asked the kernel, and still are.
+  unsigned left_ = 0;
   unsigned in_flight_ = 0;
 };
 
