@@ -32,11 +32,13 @@ if ! { [ -r /dev/fuse ] && [ -w /dev/fuse ]; }; then
   say "/dev/fuse cannot be opened: every test that mounts will be skipped"
 fi
 
-# Mounts with fuse_uring=on switch this on for the whole machine.
+# Mounts with fuse_uring=on switch this on for the whole machine where root makes them, and users'
+# need it to be on, whichever test comes first.
 setting=/sys/module/fuse/parameters/enable_uring
 if [ -w "$setting" ]; then
   before=$(cat "$setting")
   trap 'echo "$before" >"$setting"' EXIT
+  echo Y >"$setting"
 fi
 
 say "run the tests of preset $preset"

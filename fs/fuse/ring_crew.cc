@@ -245,7 +245,7 @@ void RingCrew::Receiver::send(std::span<std::byte> message) {
   if (engine_.in_flight() > before) pass_on(before == 0);
 }
 
-/// What was started, now or with what follows it.
+/// Hands over what was started, now or together with what follows it.
 void RingCrew::Receiver::pass_on(bool alone) {
   portions_.started();
   // One that is alone is not kept waiting for company.
