@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -127,12 +126,6 @@ def work_disk(options):
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def end(number, _):
-    """Unmounts and detaches on the way out, as after an interrupt from the keyboard."""
-    signal.signal(number, signal.SIG_IGN)
-    sys.exit(128 + number)
-
-
 def main():
     options = arguments()
     if os.geteuid() != 0:
@@ -145,7 +138,6 @@ def main():
         sys.exit(f"bench: no cell is called {', '.join(sorted(unknown))}; there are: "
                  + ", ".join(cell.name for cell in cells.ALL))
     chosen = [cell for cell in cells.ALL if not wanted or cell.name in wanted]
-    signal.signal(signal.SIGTERM, end)
     places.own_mounts()
     with work_disk(options) as disk:
         results = measure(options, disk, chosen)

@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,8 +29,15 @@ def begin():
     own_mounts()
 
 
+def _end(number, _):
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def own_mounts():
-    """Keeps mounts to this process."""
+    """Keeps mounts to this process. Terminated, it unmounts and detaches on the way out, as after
+    an interrupt from the keyboard."""
+    signal.signal(signal.SIGTERM, _end)
     libc = ctypes.CDLL(None, use_errno=True)
     new_mount_namespace, recursive, private = 0x20000, 1 << 14, 1 << 18
     if (libc.unshare(new_mount_namespace) != 0
