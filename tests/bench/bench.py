@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -44,16 +45,21 @@ def say(text):
 
 def measure(options, disk, chosen):
     """Per cell and place the rounds, each {"rate": ..., "cpu": seconds a request or None}."""
-    results = {cell.name: {} for cell in chosen}
-    steps = sum(len(places.of_cell(options, cell)) * -(-options.rounds // cell.every)
-                for cell in chosen)
+    results = {cell.name: {place.name: [] for place in places.of_cell(options, cell)}
+               for cell in chosen}
+    steps = sum(len(results[cell.name]) * -(-options.rounds // cell.every) for cell in chosen)
     done, begun = 0, time.monotonic()
     for number in range(options.rounds):
         for cell in chosen:
             if number % cell.every != 0:
                 continue
-            for place in places.of_cell(options, cell):
+            # Who comes after a slow one finds a rested disk, and after a writer a busy one: nobody is
+            # to follow the same one each time, nor to pay for what others left to be written.
+            order = places.of_cell(options, cell)
+            random.Random(f"{number} {cell.name}").shuffle(order)
+            for place in order:
                 done += 1
+                os.sync()
                 try:
                     with place.mounted(disk) as (directory, daemon):
                         outcome = cell.run(directory, daemon, options.seconds)
@@ -62,11 +68,12 @@ def measure(options, disk, chosen):
                         raise
                     say(f"{place.name} cannot do {reason}")
                     continue
-                results[cell.name].setdefault(place.name, []).append(outcome)
+                results[cell.name][place.name].append(outcome)
                 left = (time.monotonic() - begun) / done * (steps - done)
                 say(f"round {number + 1}/{options.rounds} {cell.name:18} {place.name:14} "
                     f"{outcome['rate']:12.1f} {cell.unit}   about {left / 60:.0f} min left")
-    return results
+    return {cell: {name: rounds for name, rounds in by_place.items() if rounds}
+            for cell, by_place in results.items()}
 
 
 def summary(results):
