@@ -86,6 +86,8 @@ class RingCrew::Receiver {
   /// Requests it has carried out itself since it last found none waiting, and for whom the last.
   unsigned in_a_row_ = 0;
   pid_t last_caller_ = 0;
+  /// Pace::takes_turns_at of the last request that it did not leave to its ring.
+  std::uint64_t turns_at_ = 0;
   /// Mean of the time those take.
   Clock::duration usual_{0};
 
@@ -198,6 +200,7 @@ void RingCrew::Receiver::dispatch(std::span<std::byte> message) {
   } else {
     hand_over(message, pace);
   }
+  turns_at_ = pace.takes_turns_at;
 }
 
 /// Goes to the processor of a caller who is alone, follows him there, and comes back. True if that
@@ -281,8 +284,10 @@ bool RingCrew::Receiver::may_run_here(const Pace& pace, bool same_caller) const 
   // Nobody else could end what is in this thread's ring, or take its place.
   if (engine_.in_flight() != 0 || pace.kind == Pace::Kind::waits || crew_.idle_ == 0) return false;
   if (crew_.careful_.holds()) return false;
-  // Requests of several callers queue up. One caller's would come one after the other anyway.
-  const bool others_wait = in_a_row_ != 0 && !same_caller;
+  // Requests of several callers queue up. One caller's would come one after the other anyway, and
+  // those that take turns would wait for one another elsewhere, too.
+  const bool turn = pace.takes_turns_at != 0 && pace.takes_turns_at == turns_at_;
+  const bool others_wait = in_a_row_ != 0 && !same_caller && !turn;
   return !others_wait || usual_ < kShort;
 }
 

@@ -1,9 +1,17 @@
 #include "alignfs/fuse/request_pace.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/fuse.h>
 
+#include <filesystem>
+#include <fstream>
+#include <memory>
 #include <span>
+#include <string>
+
+#include "alignfs/align/call.h"
+#include "alignfs/file/buffered_file.h"
 
 namespace alignfs {
 namespace {
@@ -42,6 +50,78 @@ TEST(PaceOf, WhatGoesToTheMediaOrTakesAsLongAsAFileIsWaits) {
   EXPECT_EQ(pace_of_opcode(FUSE_RELEASE).kind, Pace::Kind::may_wait) << "close may write";
   EXPECT_TRUE(pace_of_opcode(FUSE_WRITE).keeps_buffer);
   EXPECT_FALSE(pace_of_opcode(FUSE_READ).keeps_buffer);
+}
+
+class IndifferentObserver : public RequestObserver {
+  CallView observe(const Fragment&) override { return {}; }
+  void judged(Action, const Fragment&, const CallView&, const Rules&, const Diagnosis&) override {}
+  void adapted(Action, const Fragment&, const Rules&) override {}
+  void fallback(Fallback, const Fragment&, const Rules&) override {}
+  void served(const Fragment&, const Served&) override {}
+};
+
+/// Requests about a file that is reached through the page cache.
+class PaceOfCachedFile : public testing::Test {
+ protected:
+  static constexpr std::uint64_t kNode = 4711;
+
+  PaceOfCachedFile() {
+    char name[] = "/tmp/alignfs-pace.XXXXXX";
+    path_ = ::mkdtemp(name);
+    std::ofstream(path_ + "/file") << "bytes";
+    inodes_ = *InodeTable::create(
+        UniqueFd(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), 16);
+    struct stat attributes {};
+    inode_ = *inodes_->look_up(inodes_->root(), "file", &attributes);
+  }
+  ~PaceOfCachedFile() override { std::filesystem::remove_all(path_); }
+
+  std::unique_ptr<File> open(bool dsync) {
+    const FileServices services{buffers_, buffers_, observer_, counters_, dsync};
+    return *BufferedFile::open(services, *inode_, *inodes_->open_state(*inode_),
+                               *inodes_->reopen(*inode_, O_RDWR | O_CLOEXEC));
+  }
+
+  static Pace pace_of_transfer(std::uint32_t opcode, const File& file, int flags = O_RDWR,
+                               std::uint32_t size = 5) {
+    struct {
+      fuse_in_header header{};
+      fuse_write_in in{};
+    } message;
+    message.header.len = sizeof message;
+    message.header.opcode = opcode;
+    message.header.nodeid = kNode;
+    message.in.fh = reinterpret_cast<std::uint64_t>(&file);
+    message.in.size = size;
+    message.in.flags = std::uint32_t(flags);
+    return pace_of(std::as_bytes(std::span(&message, 1)));
+  }
+
+  IndifferentObserver observer_;
+  Counters counters_;
+  BufferPool buffers_{4096, 1};
+  std::string path_;
+  std::unique_ptr<InodeTable> inodes_;
+  Inode* inode_ = nullptr;
+};
+
+TEST_F(PaceOfCachedFile, ItsWritesTakeTurns) {
+  const auto file = open(false);
+  EXPECT_EQ(pace_of_transfer(FUSE_WRITE, *file).takes_turns_at, kNode);
+  EXPECT_EQ(pace_of_transfer(FUSE_WRITE, *file).kind, Pace::Kind::may_wait);
+  EXPECT_EQ(pace_of_transfer(FUSE_READ, *file).takes_turns_at, 0U);
+}
+
+TEST_F(PaceOfCachedFile, LargeWritesAreLeftToOthers) {
+  const auto file = open(false);
+  EXPECT_EQ(pace_of_transfer(FUSE_WRITE, *file, O_RDWR, 64 * 1024).takes_turns_at, kNode);
+  EXPECT_EQ(pace_of_transfer(FUSE_WRITE, *file, O_RDWR, 1024 * 1024).takes_turns_at, 0U);
+}
+
+TEST_F(PaceOfCachedFile, WhatIsWrittenOutWaitsForTheMediaInCompany) {
+  EXPECT_EQ(pace_of_transfer(FUSE_WRITE, *open(false), O_RDWR | O_DSYNC).takes_turns_at, 0U);
+  EXPECT_EQ(pace_of_transfer(FUSE_WRITE, *open(false), O_RDWR | O_SYNC).takes_turns_at, 0U);
+  EXPECT_EQ(pace_of_transfer(FUSE_WRITE, *open(true)).takes_turns_at, 0U);
 }
 
 }  // namespace

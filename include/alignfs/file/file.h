@@ -83,6 +83,10 @@ class File {
     return false;
   }
 
+  /// True if writes wait for one another in the backing wherever they go: to have several there at
+  /// once gains nothing.
+  virtual bool writes_take_turns() const { return false; }
+
   /// Makes everything written so far durable, and tells of errors of earlier writeback.
   virtual Status sync(bool data_only);
   /// sync() of the data on a mount with dsync: for what writes other than by write().
