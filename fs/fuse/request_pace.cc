@@ -14,10 +14,6 @@ namespace {
 
 constexpr std::uint32_t kSyncfs = 50;  // FUSE_SYNCFS, 7.34
 
-/// With more bytes it pays to receive the next request while others write this one
-/// (docs/performance.md).
-constexpr std::uint32_t kReadMeanwhile = 256 * 1024;
-
 // struct fuse_read_in and struct fuse_write_in begin alike and have their flags at one place.
 static_assert(offsetof(fuse_read_in, fh) == offsetof(fuse_write_in, fh));
 static_assert(offsetof(fuse_read_in, offset) == offsetof(fuse_write_in, offset));
@@ -48,7 +44,7 @@ bool leaves_thread(const fuse_in_header& header, const fuse_write_in& in) {
 }
 
 bool takes_turns(const fuse_in_header& header, const fuse_write_in& in) {
-  return header.opcode == FUSE_WRITE && (in.flags & O_DSYNC) == 0 && in.size <= kReadMeanwhile &&
+  return header.opcode == FUSE_WRITE && (in.flags & O_DSYNC) == 0 &&
          file_of(in).writes_take_turns();
 }
 

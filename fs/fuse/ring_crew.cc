@@ -27,6 +27,9 @@ constexpr int kBatch = 32;
 
 /// What a receiver may do itself while others wait: about what handing it over would cost.
 constexpr Clock::duration kShort = microseconds(25);
+/// The same for what would take turns elsewhere as well. With more it pays to receive the next
+/// request meanwhile, and what is asked of other files would wait for too long.
+constexpr Clock::duration kShortTurn = microseconds(100);
 
 /// What a single caller's call to the backing may take for a receiver to wait for it itself: with
 /// more, what waking somebody costs is no longer worth saving.
@@ -86,7 +89,7 @@ class RingCrew::Receiver {
   /// Requests it has carried out itself since it last found none waiting, and for whom the last.
   unsigned in_a_row_ = 0;
   pid_t last_caller_ = 0;
-  /// Pace::takes_turns_at of the last request that it did not leave to its ring.
+  /// Pace::takes_turns_at of the last request that it carried out or handed over.
   std::uint64_t turns_at_ = 0;
   /// Mean of the time those take.
   Clock::duration usual_{0};
@@ -284,11 +287,11 @@ bool RingCrew::Receiver::may_run_here(const Pace& pace, bool same_caller) const 
   // Nobody else could end what is in this thread's ring, or take its place.
   if (engine_.in_flight() != 0 || pace.kind == Pace::Kind::waits || crew_.idle_ == 0) return false;
   if (crew_.careful_.holds()) return false;
-  // Requests of several callers queue up. One caller's would come one after the other anyway, and
-  // those that take turns would wait for one another elsewhere, too.
-  const bool turn = pace.takes_turns_at != 0 && pace.takes_turns_at == turns_at_;
-  const bool others_wait = in_a_row_ != 0 && !same_caller && !turn;
-  return !others_wait || usual_ < kShort;
+  // Requests of several callers queue up. One caller's would come one after the other anyway.
+  const bool others_wait = in_a_row_ != 0 && !same_caller;
+  const bool in_turn = crew_.settings_.local_backing && pace.takes_turns_at != 0 &&
+                       pace.takes_turns_at == turns_at_;
+  return !others_wait || usual_ < (in_turn ? kShortTurn : kShort);
 }
 
 /// Makes calls and waits for them while nobody else waits; else leaves them to the ring.

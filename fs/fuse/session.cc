@@ -222,7 +222,8 @@ std::unique_ptr<Crew> Session::make_crew() {
                                    .receivers = std::max(1u, threads / kThreadsPerReceiver),
                                    .depth = filesystem_.max_calls(),
                                    .poll = filesystem_.options.poll,
-                                   .share_processor = filesystem_.options.share_processor});
+                                   .share_processor = filesystem_.options.share_processor,
+                                   .local_backing = filesystem_.local});
 }
 
 void Session::gone() {

@@ -34,6 +34,8 @@ def arguments():
                              "directory on the disk to measure")
     parser.add_argument("--cells", default="", help="names, separated by commas; all by default")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--order", type=int, default=random.randrange(1 << 32), metavar="NUMBER",
+                        help="repeats the order of a run; results.json has it")
     parser.add_argument("--seconds", type=int, default=2, help="of each fio job")
     parser.add_argument("--output", default="build/bench", metavar="DIRECTORY")
     return parser.parse_args()
@@ -49,14 +51,15 @@ def measure(options, disk, chosen):
                for cell in chosen}
     steps = sum(len(results[cell.name]) * -(-options.rounds // cell.every) for cell in chosen)
     done, begun = 0, time.monotonic()
+    shuffled = random.Random(options.order)
     for number in range(options.rounds):
         for cell in chosen:
             if number % cell.every != 0:
                 continue
-            # Who comes after a slow one finds a rested disk, and after a writer a busy one: nobody is
-            # to follow the same one each time, nor to pay for what others left to be written.
+            # Who comes after a slow one finds a rested disk, and after a writer a busy one: that is
+            # left to chance, and nobody pays for what others left to be written.
             order = places.of_cell(options, cell)
-            random.Random(f"{number} {cell.name}").shuffle(order)
+            shuffled.shuffle(order)
             for place in order:
                 done += 1
                 os.sync()
@@ -154,8 +157,8 @@ def main():
     versions = {name: places.version(name) for name in ("fio", "bindfs", "mergerfs")}
     with open(base + ".json", "w") as file:
         json.dump({"disk": options.disk, "rounds": options.rounds, "seconds": options.seconds,
-                   "kernel": os.uname().release, "versions": versions, "cells": results,
-                   "summary": table}, file, indent=1)
+                   "order": options.order, "kernel": os.uname().release, "versions": versions,
+                   "cells": results, "summary": table}, file, indent=1)
     text = markdown(table, {"raw"} | {place.name for place in places.peers(options)})
     with open(base + ".md", "w") as file:
         file.write(text)

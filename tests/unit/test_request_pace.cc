@@ -82,8 +82,7 @@ class PaceOfCachedFile : public testing::Test {
                                *inodes_->reopen(*inode_, O_RDWR | O_CLOEXEC));
   }
 
-  static Pace pace_of_transfer(std::uint32_t opcode, const File& file, int flags = O_RDWR,
-                               std::uint32_t size = 5) {
+  static Pace pace_of_transfer(std::uint32_t opcode, const File& file, int flags = O_RDWR) {
     struct {
       fuse_in_header header{};
       fuse_write_in in{};
@@ -92,7 +91,7 @@ class PaceOfCachedFile : public testing::Test {
     message.header.opcode = opcode;
     message.header.nodeid = kNode;
     message.in.fh = reinterpret_cast<std::uint64_t>(&file);
-    message.in.size = size;
+    message.in.size = 5;
     message.in.flags = std::uint32_t(flags);
     return pace_of(std::as_bytes(std::span(&message, 1)));
   }
@@ -110,12 +109,6 @@ TEST_F(PaceOfCachedFile, ItsWritesTakeTurns) {
   EXPECT_EQ(pace_of_transfer(FUSE_WRITE, *file).takes_turns_at, kNode);
   EXPECT_EQ(pace_of_transfer(FUSE_WRITE, *file).kind, Pace::Kind::may_wait);
   EXPECT_EQ(pace_of_transfer(FUSE_READ, *file).takes_turns_at, 0U);
-}
-
-TEST_F(PaceOfCachedFile, LargeWritesAreLeftToOthers) {
-  const auto file = open(false);
-  EXPECT_EQ(pace_of_transfer(FUSE_WRITE, *file, O_RDWR, 64 * 1024).takes_turns_at, kNode);
-  EXPECT_EQ(pace_of_transfer(FUSE_WRITE, *file, O_RDWR, 1024 * 1024).takes_turns_at, 0U);
 }
 
 TEST_F(PaceOfCachedFile, WhatIsWrittenOutWaitsForTheMediaInCompany) {

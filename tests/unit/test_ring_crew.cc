@@ -91,7 +91,8 @@ class RingCrewTest : public testing::TestWithParam<std::tuple<unsigned, unsigned
                                                           .receivers = receivers_,
                                                           .depth = 8,
                                                           .poll = std::chrono::microseconds(20),
-                                                          .share_processor = share_processor_});
+                                                          .share_processor = share_processor_,
+                                                          .local_backing = local_backing_});
     crew_->start();
   }
 
@@ -114,6 +115,7 @@ class RingCrewTest : public testing::TestWithParam<std::tuple<unsigned, unsigned
   std::unique_ptr<BufferPool> pool_;
   unsigned threads_ = 1, receivers_ = 1;
   bool share_processor_ = false;
+  bool local_backing_ = true;
   std::atomic<unsigned> processed_{0};
   std::atomic<bool> gone_{false};
   std::unique_ptr<RingCrew> crew_;
@@ -176,43 +178,65 @@ TEST_P(RingCrewOfSeveral, WhatIsKnownToWaitNeverOccupiesTheReceiver) {
 }
 
 /// Who carries out what several callers asked for at once, each of it longer than handing it over.
-class RingCrewWithLongRequests : public RingCrewOfSeveral {
+class RingCrewWithCompany : public RingCrewOfSeveral {
  protected:
-  std::set<std::thread::id> threads_of(std::uint64_t takes_turns_at) {
+  using Turns = std::function<std::uint64_t(unsigned)>;
+
+  /// True if one thread had them all. `turns` gives Pace::takes_turns_at by number.
+  bool one_has_them_all(const Turns& turns, std::chrono::microseconds each) {
     std::mutex mutex;
     std::set<std::thread::id> threads;
     processed_ = 0;
     for (unsigned i = 0; i < kCount; ++i) {
-      send({.caller = pid_t(1 + i % 4), .number = i, .takes_turns_at = takes_turns_at});
+      send({.caller = pid_t(1 + i % 4), .number = i, .takes_turns_at = turns(i)});
     }
     start([&](const Message&) {
-      std::this_thread::sleep_for(std::chrono::microseconds(300));
+      const auto until = std::chrono::steady_clock::now() + each;
+      while (std::chrono::steady_clock::now() < until) {
+      }
       const std::lock_guard lock(mutex);
       threads.insert(std::this_thread::get_id());
     });
     wait_for(kCount);
     crew_.reset();
-    return threads;
+    return threads.size() == 1;
+  }
+  /// On a busy machine a receiver may seem to be stuck, or a helper not be ready: not each time.
+  bool one_has_them_all_often(const Turns& turns, std::chrono::microseconds each) {
+    constexpr int kTimes = 20;
+    int times = 0;
+    for (int i = 0; i < kTimes; ++i) times += one_has_them_all(turns, each);
+    return times >= kTimes / 5;
   }
 
+  static std::uint64_t same(unsigned) { return 7; }
+
  private:
-  static constexpr unsigned kCount = 8;
+  static constexpr unsigned kCount = 24;
 };
-INSTANTIATE_TEST_SUITE_P(Threads, RingCrewWithLongRequests,
+INSTANTIATE_TEST_SUITE_P(Threads, RingCrewWithCompany,
                          testing::Values(std::tuple(2u, 1u), std::tuple(8u, 1u),
                                          std::tuple(8u, 2u)),
                          name_of);
 
-TEST_P(RingCrewWithLongRequests, TheyAreSharedOut) {
-  // One helper may have them all where it was not ready when the first came.
-  EXPECT_TRUE(threads_of(0).size() > 1 || threads_of(0).size() > 1);
+constexpr std::chrono::microseconds kMiddling(60), kLong(400);
+
+TEST_P(RingCrewWithCompany, WhatTakesTurnsIsDoneByOne) {
+  EXPECT_TRUE(one_has_them_all_often(same, kMiddling));
 }
 
-TEST_P(RingCrewWithLongRequests, ThoseThatTakeTurnsAreNot) {
-  // On a busy machine a receiver may seem to be stuck, and lose its post.
-  int times = 1;
-  while (threads_of(7).size() != 1 && times < 100) ++times;
-  EXPECT_LT(times, 100);
+TEST_P(RingCrewWithCompany, WhatDoesNotIsSharedOut) {
+  EXPECT_FALSE(one_has_them_all_often([](unsigned) { return 0; }, kMiddling));
+  EXPECT_FALSE(one_has_them_all_often([](unsigned i) { return 7 + i % 2; }, kMiddling));
+}
+
+TEST_P(RingCrewWithCompany, WhatTakesLongIsSharedOut) {
+  EXPECT_FALSE(one_has_them_all_often(same, kLong));
+}
+
+TEST_P(RingCrewWithCompany, ABackingThatIsNotLocalMayDoSeveralAtOnce) {
+  local_backing_ = false;
+  EXPECT_FALSE(one_has_them_all_often(same, kMiddling));
 }
 
 /// Reads a byte by the ring, holding `buffer` meanwhile.

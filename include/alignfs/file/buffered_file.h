@@ -16,8 +16,8 @@ class BufferedFile : public File {
   Task<Result<ReadData>> read(IoRequest request) final;
   Task<Result<std::size_t>> write(IoRequest request, std::span<const std::byte> data) final;
   bool takes_direct_io() const final;
-  /// Local filesystems hold the inode's lock during a write through the page cache, though not
-  /// while it is written out.
+  /// The inode's lock is held during a write through the page cache, though not while it is written
+  /// out.
   bool writes_take_turns() const final { return !services_.dsync; }
 
  protected:

@@ -83,8 +83,8 @@ class File {
     return false;
   }
 
-  /// True if writes wait for one another in the backing wherever they go: to have several there at
-  /// once gains nothing.
+  /// True if writes wait for one another in a local backing wherever they go: to have several there
+  /// at once gains nothing.
   virtual bool writes_take_turns() const { return false; }
 
   /// Makes everything written so far durable, and tells of errors of earlier writeback.

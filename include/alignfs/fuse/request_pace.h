@@ -23,8 +23,7 @@ struct Pace {
   bool awaited = true;
   /// The thread that asks, as the kernel states it.
   pid_t caller = 0;
-  /// The node whose writes wait for one another in the backing, if this is one of them, and not so
-  /// large that others had better make it; else 0.
+  /// The node whose writes wait for one another in the backing, if this is one of them; else 0.
   std::uint64_t takes_turns_at = 0;
 };
 

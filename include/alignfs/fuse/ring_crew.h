@@ -19,7 +19,8 @@ namespace alignfs {
 
 /// A receiver or a few take all requests, in batches. Those that leave the thread go to the
 /// backing by the receiver's own UringEngine; the others it carries out itself where nothing else
-/// waits for it, and hands over to a helper where something does. A request that turns out to be
+/// waits for it or would wait for this one elsewhere, too, and hands over to a helper where something
+/// does. A request that turns out to be
 /// slow costs its receiver the post: the watch puts a helper in its place.
 ///
 ///     /dev/fuse --> receiver --+--> its ring --> receiver replies
@@ -45,6 +46,8 @@ class RingCrew final : public Crew, private ReadyQueue::Elsewhere {
     std::chrono::microseconds poll{0};
     /// A receiver may share the processor of a caller who is alone.
     bool share_processor = false;
+    /// The backing waits for no network and no other daemon.
+    bool local_backing = false;
   };
 
   RingCrew(Duties duties, const Settings& settings);
