@@ -289,8 +289,8 @@ bool RingCrew::Receiver::may_run_here(const Pace& pace, bool same_caller) const 
   if (crew_.careful_.holds()) return false;
   // Requests of several callers queue up. One caller's would come one after the other anyway.
   const bool others_wait = in_a_row_ != 0 && !same_caller;
-  const bool in_turn = crew_.settings_.local_backing && pace.takes_turns_at != 0 &&
-                       pace.takes_turns_at == turns_at_;
+  const bool in_turn =
+      crew_.settings_.local_backing && pace.takes_turns_at != 0 && pace.takes_turns_at == turns_at_;
   return !others_wait || usual_ < (in_turn ? kShortTurn : kShort);
 }
 

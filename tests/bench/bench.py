@@ -47,20 +47,19 @@ def say(text):
 
 def measure(options, disk, chosen):
     """Per cell and place the rounds, each {"rate": ..., "cpu": seconds a request or None}."""
-    results = {cell.name: {place.name: [] for place in places.of_cell(options, cell)}
-               for cell in chosen}
+    measured_in = {cell.name: places.of_cell(options, cell) for cell in chosen}
+    results = {cell: {place.name: [] for place in found} for cell, found in measured_in.items()}
     steps = sum(len(results[cell.name]) * -(-options.rounds // cell.every) for cell in chosen)
     done, begun = 0, time.monotonic()
-    shuffled = random.Random(options.order)
+    chance = random.Random(options.order)
     for number in range(options.rounds):
         for cell in chosen:
             if number % cell.every != 0:
                 continue
             # Who comes after a slow one finds a rested disk, and after a writer a busy one: that is
             # left to chance, and nobody pays for what others left to be written.
-            order = places.of_cell(options, cell)
-            shuffled.shuffle(order)
-            for place in order:
+            found = measured_in[cell.name]
+            for place in chance.sample(found, len(found)):
                 done += 1
                 os.sync()
                 try:

@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "scratch_folder.h"
 
 namespace alignfs {
 namespace {
@@ -16,19 +16,17 @@ namespace {
 class InodeTableTest : public testing::Test {
  protected:
   InodeTableTest() {
-    char name[] = "/tmp/alignfs-inodes.XXXXXX";
-    path_ = ::mkdtemp(name);
     UniqueFd source(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     table_ = *InodeTable::create(std::move(source), 16);
   }
-  ~InodeTableTest() override { std::filesystem::remove_all(path_); }
 
   void make(const std::string& name) { std::ofstream(path_ + "/" + name) << name; }
   Result<Inode*> look_up(const char* name) {
     return table_->look_up(table_->root(), name, &attributes_);
   }
 
-  std::string path_;
+  const ScratchFolder scratch_;
+  const std::string path_ = scratch_.path();
   std::unique_ptr<InodeTable> table_;
   struct stat attributes_ {};
 };

@@ -20,6 +20,7 @@
 #include "alignfs/base/alignment.h"
 #include "alignfs/base/unique_fd.h"
 #include "alignfs/report/caller.h"
+#include "scratch_folder.h"
 
 namespace alignfs {
 namespace {
@@ -62,21 +63,6 @@ class Child {
     return fs::read_symlink("/proc/" + std::to_string(pid_) + "/exe", error).filename();
   }
   pid_t pid_ = 0;
-};
-
-/// A folder of its own that goes with the test.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string name = fs::temp_directory_path() / "alignfs-process-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr) std::abort();
-    path_ = name;
-  }
-  ~ScratchFolder() { fs::remove_all(path_); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
 };
 
 std::string own_name() {

@@ -21,6 +21,7 @@
 #include "alignfs/base/unique_fd.h"
 #include "calling_thread.h"
 #include "sample_event.h"
+#include "scratch_folder.h"
 
 namespace alignfs {
 namespace {
@@ -60,12 +61,8 @@ class CapturedLog {
 class ReporterTest : public testing::Test {
  protected:
   ReporterTest() {
-    std::string name = fs::canonical(fs::temp_directory_path()) / "alignfs-reporter-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr) std::abort();
-    source_ = name;
     reporter_ = std::make_unique<Reporter>(ReporterOptions{.events = 1024, .source = source_});
   }
-  ~ReporterTest() override { fs::remove_all(source_); }
 
   /// A new file under SOURCE, and a fragment of a request to it.
   Fragment request_to(const std::string& name) {
@@ -112,7 +109,8 @@ class ReporterTest : public testing::Test {
   }
 
   CapturedLog log_;
-  fs::path source_;
+  const ScratchFolder scratch_;
+  const fs::path source_ = scratch_.path();
   UniqueFd file_;
   std::unique_ptr<Reporter> reporter_;
 };

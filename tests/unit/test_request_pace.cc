@@ -4,14 +4,13 @@
 #include <gtest/gtest.h>
 #include <linux/fuse.h>
 
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <span>
-#include <string>
 
 #include "alignfs/align/call.h"
 #include "alignfs/file/buffered_file.h"
+#include "scratch_folder.h"
 
 namespace alignfs {
 namespace {
@@ -66,15 +65,12 @@ class PaceOfCachedFile : public testing::Test {
   static constexpr std::uint64_t kNode = 4711;
 
   PaceOfCachedFile() {
-    char name[] = "/tmp/alignfs-pace.XXXXXX";
-    path_ = ::mkdtemp(name);
-    std::ofstream(path_ + "/file") << "bytes";
+    std::ofstream(scratch_ / "file") << "bytes";
     inodes_ = *InodeTable::create(
-        UniqueFd(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), 16);
+        UniqueFd(::open(scratch_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), 16);
     struct stat attributes {};
     inode_ = *inodes_->look_up(inodes_->root(), "file", &attributes);
   }
-  ~PaceOfCachedFile() override { std::filesystem::remove_all(path_); }
 
   std::unique_ptr<File> open(bool dsync) {
     const FileServices services{buffers_, buffers_, observer_, counters_, dsync};
@@ -99,7 +95,7 @@ class PaceOfCachedFile : public testing::Test {
   IndifferentObserver observer_;
   Counters counters_;
   BufferPool buffers_{4096, 1};
-  std::string path_;
+  const ScratchFolder scratch_;
   std::unique_ptr<InodeTable> inodes_;
   Inode* inode_ = nullptr;
 };

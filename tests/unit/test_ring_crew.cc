@@ -133,10 +133,8 @@ INSTANTIATE_TEST_SUITE_P(Threads, RingCrewTest,
 
 /// Alone there is nobody to take over.
 class RingCrewOfSeveral : public RingCrewTest {};
-INSTANTIATE_TEST_SUITE_P(Threads, RingCrewOfSeveral,
-                         testing::Values(std::tuple(2u, 1u), std::tuple(8u, 1u),
-                                         std::tuple(8u, 2u)),
-                         name_of);
+const auto kSeveral = testing::Values(std::tuple(2u, 1u), std::tuple(8u, 1u), std::tuple(8u, 2u));
+INSTANTIATE_TEST_SUITE_P(Threads, RingCrewOfSeveral, kSeveral, name_of);
 
 TEST_P(RingCrewTest, CarriesOutEveryMessageOnce) {
   constexpr unsigned kCount = 20'000;
@@ -214,10 +212,7 @@ class RingCrewWithCompany : public RingCrewOfSeveral {
  private:
   static constexpr unsigned kCount = 24;
 };
-INSTANTIATE_TEST_SUITE_P(Threads, RingCrewWithCompany,
-                         testing::Values(std::tuple(2u, 1u), std::tuple(8u, 1u),
-                                         std::tuple(8u, 2u)),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(Threads, RingCrewWithCompany, kSeveral, name_of);
 
 constexpr std::chrono::microseconds kMiddling(60), kLong(400);
 

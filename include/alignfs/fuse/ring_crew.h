@@ -19,9 +19,9 @@ namespace alignfs {
 
 /// A receiver or a few take all requests, in batches. Those that leave the thread go to the
 /// backing by the receiver's own UringEngine; the others it carries out itself where nothing else
-/// waits for it or would wait for this one elsewhere, too, and hands over to a helper where something
-/// does. A request that turns out to be
-/// slow costs its receiver the post: the watch puts a helper in its place.
+/// waits for it, or what does would wait for this one elsewhere, too; else it hands them over to a
+/// helper. A request that turns out to be slow costs its receiver the post: the watch puts a helper
+/// in its place.
 ///
 ///     /dev/fuse --> receiver --+--> its ring --> receiver replies
 ///                              +--> itself, if it has nothing in its ring
