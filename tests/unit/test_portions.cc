@@ -15,7 +15,7 @@ TEST(Portions, WhoHasTimeToSleepPassesOnCallByCall) {
     start(portions, 16);
     EXPECT_EQ(portions.calls_to_start(), 1U);
     EXPECT_GE(portions.calls_to_end(), 1U);
-    EXPECT_LE(portions.calls_to_end(), 4U);
+    EXPECT_LE(portions.calls_to_end(), 2U);
     portions.slept();
   }
 }
@@ -29,7 +29,7 @@ TEST(Portions, WhoNeverSleepsSavesSystemCalls) {
   EXPECT_GE(portions.calls_to_start(), 8U);
   portions.slept();
   EXPECT_EQ(portions.calls_to_start(), 1U) << "one sleep is enough to begin anew";
-  EXPECT_LE(portions.calls_to_end(), 4U);
+  EXPECT_LE(portions.calls_to_end(), 2U);
 }
 
 }  // namespace

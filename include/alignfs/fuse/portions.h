@@ -27,7 +27,7 @@ class Portions {
   /// Calls without a sleep after which there is no time to lose.
   static constexpr unsigned kBusy = 64;
   static constexpr unsigned kLarge = 8;
-  static constexpr unsigned kSmall = 4;
+  static constexpr unsigned kSmall = 2;
 
   bool busy() const { return since_sleep_ == kBusy; }
 
