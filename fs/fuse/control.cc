@@ -152,7 +152,7 @@ std::string Control::take_events(Handle& handle, std::size_t size) {
 /// Requests that wait occupy entries, where they come in such, and others must still get through.
 std::size_t Control::most_waiters() const {
   if (!filesystem_.features.over_io_uring) return std::numeric_limits<std::size_t>::max();
-  return std::max(1u, filesystem_.queue_entries / 2);
+  return filesystem_.queue_entries / 2;
 }
 
 void Control::wait_for_events(fuse_req_t request, Handle& handle, std::size_t size) {
@@ -294,7 +294,8 @@ std::string Control::stats_text() const {
   }
   gauges.inodes = filesystem_.inodes->size();
   gauges.buffer_bytes =
-      filesystem_.receive_buffers.mapped_bytes() + filesystem_.bounce_buffers.mapped_bytes();
+      filesystem_.receive_buffers.mapped_bytes() + filesystem_.bounce_buffers.mapped_bytes() +
+      filesystem_.small_bounce_buffers.mapped_bytes() + filesystem_.copy_buffers.mapped_bytes();
   gauges.mappings = filesystem_.mapper.mappings();
   gauges.mapped_bytes = filesystem_.mapper.mapped_bytes();
   gauges.events_published = filesystem_.reporter.ring().next_seq() - 1;

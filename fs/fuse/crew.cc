@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -36,6 +37,11 @@ void Crew::start() {
   struct sigaction wake {};
   wake.sa_handler = [](int) {};
   ::sigaction(kWakeSignal, &wake, nullptr);
+  // Whoever started the daemon may have blocked it.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, kWakeSignal);
+  ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   for (unsigned i = 0; i < count_; ++i) {
     threads_.emplace_back([this] {
       give_thread_its_own_umask();
@@ -50,9 +56,12 @@ void Crew::start() {
 void Crew::stop() {
   announce_stop();
   // A signal that comes just before a thread waits is lost: send it until the last one has ended.
-  while (running_ != 0) {
+  // Less and less often, because it interrupts fallocate(2), too, which begins anew on some
+  // kernels.
+  constexpr std::chrono::milliseconds kLongest(1000);
+  for (std::chrono::milliseconds pause(1); running_ != 0; pause = std::min(2 * pause, kLongest)) {
     for (auto& thread : threads_) ::pthread_kill(thread.native_handle(), kWakeSignal);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(pause);
   }
   for (auto& thread : threads_) thread.join();
   threads_.clear();

@@ -53,10 +53,10 @@ bool choose_io_uring(const MountOptions& options, std::string& complaint) {
   return false;
 }
 
-/// Filesystem::queue_entries where FUSE over io_uring is asked for. `complaint` gets one line if it
-/// is not to be had.
-unsigned choose_queue_entries(const Filesystem& filesystem, std::string& complaint) {
-  if (!filesystem.options.fuse_uring) return 0;
+/// Settles the queues where FUSE over io_uring is asked for. `complaint` gets one line if it is not
+/// to be had.
+void choose_queues(Filesystem& filesystem, std::string& complaint) {
+  if (!filesystem.options.fuse_uring) return;
   const auto processors = kernel::processors();
   const auto entries = QueueCrew::entries_for(filesystem.receive_buffers.limit(), processors);
   if (!filesystem.uses_io_uring) {
@@ -71,7 +71,8 @@ unsigned choose_queue_entries(const Filesystem& filesystem, std::string& complai
     complaint = fmt::format("option 'fuse_uring' does not take 'on' here: {} ({})",
                             offered.error().context, std::strerror(offered.code()));
   }
-  return entries;
+  filesystem.processors = processors;
+  filesystem.queue_entries = entries;
 }
 
 /// Buffers of `size` bytes for requests that a worker may have, so that it has 8 MiB altogether:
@@ -279,7 +280,7 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
       options, source, worker_count(options), max_request,
       kernel::choose_max_read(max_request, block, options.is_strict()));
   filesystem->uses_io_uring = uses_io_uring;
-  filesystem->queue_entries = choose_queue_entries(*filesystem, complaint);
+  choose_queues(*filesystem, complaint);
   if (!complaint.empty()) return nullptr;
   if (direct) filesystem->direct.vector = probe_vector_rule(directory.get());
   filesystem->source_geometry = geometry;

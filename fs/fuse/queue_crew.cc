@@ -130,9 +130,11 @@ void QueueCrew::help() {
 
 void QueueCrew::carry_out(RingEntry& entry) {
   const auto count = entry.count();
+  const auto unique = entry.unique();
   Crew::carry_out(entry.message(), entry.room());
   entry.now_known(count);
-  if (interrupts_.any()) catch_up_with_interrupts(entry);
+  // One that came before libfuse knew the request. It may have been answered meanwhile.
+  if (interrupts_.any()) interrupt(unique, entry.known_name(unique));
 }
 
 void QueueCrew::run(Job job) {
@@ -197,15 +199,9 @@ void QueueCrew::pass_on_interrupt(std::span<std::byte> message) {
   }
 }
 
-void QueueCrew::catch_up_with_interrupts(const RingEntry& entry) {
-  const auto found =
-      interrupts_.find([&](std::uint64_t unique) { return entry.known_name(unique) != 0; });
-  if (found != 0) interrupt(found, entry.known_name(found));
-}
-
-/// Tells libfuse that the request which it calls `name` should end.
+/// Tells libfuse that the request which it calls `name` should end, if it has one.
 void QueueCrew::interrupt(std::uint64_t unique, std::uint64_t name) {
-  if (!interrupts_.take(unique)) return;
+  if (!interrupts_.take(unique) || name == 0) return;
   struct {
     fuse_in_header header;
     fuse_interrupt_in in;

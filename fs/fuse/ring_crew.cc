@@ -359,7 +359,10 @@ void RingCrew::Receiver::wait() {
 }
 
 RingCrew::RingCrew(Duties duties, const Settings& settings)
-    : Crew(std::move(duties), settings.threads), settings_(settings), jobs_(settings.threads) {}
+    : Crew(std::move(duties), settings.threads),
+      settings_(settings),
+      // One receiver counts as a helper who is never there.
+      jobs_(count() - std::min(settings.receivers, count()) + 1) {}
 
 void RingCrew::start() {
   receivers_wanted_ = 1;
@@ -464,7 +467,11 @@ bool RingCrew::look_at_posts() {
     moved = moved || !still;
     if (!still) post->patience = 0;
     // It was kept from its work by others, and has to get a processor first.
-    if (!still || (post->patience != 0 && post->patience-- != 0)) continue;
+    if (!still) continue;
+    if (post->patience != 0) {
+      --post->patience;
+      continue;
+    }
     auto stuck = section;
     if (section % 2 != 0 && !post->relieved &&
         post->section.compare_exchange_strong(stuck, section + 1)) {

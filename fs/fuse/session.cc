@@ -205,7 +205,7 @@ std::unique_ptr<Crew> Session::make_queue_crew() {
   return std::make_unique<QueueCrew>(
       duties(),
       QueueCrew::Settings{.helpers = filesystem_.workers,
-                          .processors = kernel::processors(),
+                          .processors = filesystem_.processors,
                           .entries = filesystem_.queue_entries,
                           .payload = kernel::max_payload(filesystem_.features.max_request),
                           .depth = filesystem_.max_calls(),

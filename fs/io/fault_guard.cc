@@ -39,7 +39,12 @@ void install_fault_guard() {
   struct sigaction action {};
   action.sa_sigaction = &on_bus_error;
   action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  sigaddset(&action.sa_mask, SIGBUS);
   ::sigaction(SIGBUS, &action, nullptr);
+  // A fault that finds it blocked ends the process, and whoever started the daemon may have blocked
+  // it.
+  ::pthread_sigmask(SIG_UNBLOCK, &action.sa_mask, nullptr);
 }
 
 std::size_t copy_guarded(std::byte* to, const std::byte* from, std::size_t size) {

@@ -127,7 +127,7 @@ void UringEngine::wait(int fd) {
       watching_ = true;
     }
   }
-  ::io_uring_submit_and_wait(&ring_, 1);
+  submit_and_wait();
 }
 
 void UringEngine::wait_for_calls(std::chrono::microseconds limit) {

@@ -23,7 +23,7 @@ constexpr CounterFamily kCounterFamilies[] = {
 constexpr GaugeFamily kGaugeFamilies[] = {
     {"alignfs_open_files", "Files open on the mount.", "gauge", &Gauges::open_files},
     {"alignfs_inodes", "Inodes the kernel holds.", "gauge", &Gauges::inodes},
-    {"alignfs_buffer_bytes", "Bytes of bounce buffers allocated.", "gauge", &Gauges::buffer_bytes},
+    {"alignfs_buffer_bytes", "Bytes of buffers allocated.", "gauge", &Gauges::buffer_bytes},
     {"alignfs_mappings", "Backing files mapped.", "gauge", &Gauges::mappings},
     {"alignfs_mapped_bytes", "Address space of the mappings.", "gauge", &Gauges::mapped_bytes},
     {"alignfs_events_published_total", "Events published, merged ones not counted.", "counter",

@@ -58,6 +58,26 @@ TEST_F(Lifecycle, TerminationOfTheDaemonStyleToo) {
   EXPECT_FALSE(is_mounted(mount.path()));
 }
 
+/// What wakes its threads and what tells of a lost page reach the daemon whatever its starter had
+/// blocked.
+TEST_F(Lifecycle, SignalsBlockedByTheStarterAreTheDaemonsAllTheSame) {
+  const TempDir source;
+  write_file(source / "file", pattern(8192, 1));
+  sigset_t all, before;
+  sigfillset(&all);
+  ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &all, &before), 0);
+  Mount mount(source.path(), "mode=mapped", Mount::Style::daemon);
+  ASSERT_EQ(pthread_sigmask(SIG_SETMASK, &before, nullptr), 0);
+  std::ifstream status("/proc/" + std::to_string(mount.pid()) + "/status");
+  std::uint64_t blocked = 0;
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("SigBlk:")) blocked = std::stoull(line.substr(7), nullptr, 16);
+  }
+  EXPECT_NE(blocked, 0U) << "there was something to unblock";
+  for (const int signal : {SIGUSR2, SIGBUS}) EXPECT_EQ(blocked >> (signal - 1) & 1, 0U) << signal;
+  EXPECT_EQ(mount.kill(SIGTERM), 0);
+}
+
 TEST_F(Lifecycle, MountWorksAgainAfterTheDaemonWasKilled) {
   const TempDir source;
   Mount first(source.path());

@@ -66,3 +66,17 @@ kill "${readers[@]}" 2>/dev/null || true
 wait "${readers[@]}" || true
 unmount_alignfs
 echo "ok  readers of events leave places for others"
+
+# As few places as there may be: with one in each queue nobody waits there for events.
+threads=1
+until mount_alignfs "fuse_uring=on,threads=$threads" 2>>"$work/few"; do
+  ((++threads <= 256)) || fail "no number of threads is enough"
+done
+taskset -c 0 timeout 60 cat "$work/mount/.alignfs/events" >/dev/null 2>>"$work/few" &
+reader=$!
+sleep 0.5
+taskset -c 0 timeout 20 ls "$work/mount" >/dev/null || fail "not served beside a reader of events"
+kill "$reader" 2>/dev/null || true
+wait "$reader" || true
+unmount_alignfs
+echo "ok  the last place of a queue is for others"

@@ -175,6 +175,26 @@ TEST_P(RingCrewOfSeveral, WhatIsKnownToWaitNeverOccupiesTheReceiver) {
   EXPECT_EQ(quick, 500U);
 }
 
+/// As many as there may be receive, and one is left for what is short.
+TEST_P(RingCrewOfSeveral, WhatIsKnownToWaitLeavesReceiversAndAHelper) {
+  std::latch release(1);
+  std::atomic<unsigned> waiting{0};
+  start([&](const Message& message) {
+    if (message.kind != Kind::waits) return;
+    ++waiting;
+    waiting.notify_all();
+    release.wait();
+  });
+  for (unsigned i = 0; i < threads_; ++i) send({.kind = Kind::waits});
+  const auto others = receivers_ + 1;
+  const unsigned may_wait = threads_ > others ? threads_ - others : 1;
+  wait_for(waiting, may_wait);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(waiting, may_wait);
+  release.count_down();
+  wait_for(threads_);
+}
+
 /// Who carries out what several callers asked for at once, each of it longer than handing it over.
 class RingCrewWithCompany : public RingCrewOfSeveral {
  protected:

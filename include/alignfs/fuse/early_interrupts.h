@@ -21,21 +21,12 @@ class EarlyInterrupts {
   /// False where none are kept, without a lock.
   bool any() const { return any_; }
 
-  /// The one of which `is_wanted(unique)` is true, or 0.
-  template <typename Predicate>
-  std::uint64_t find(Predicate is_wanted) const {
-    const std::lock_guard guard(mutex_);
-    for (const auto unique : uniques_) {
-      if (is_wanted(unique)) return unique;
-    }
-    return 0;
-  }
-
-  /// Takes one out. False where somebody else has done so: whoever takes it passes it on.
+  /// Takes one out. False where it is not there or somebody else has done so: whoever takes it
+  /// passes it on.
   bool take(std::uint64_t unique);
 
  private:
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::deque<std::uint64_t> uniques_;  ///< the newest last
   std::atomic<bool> any_{false};
 };

@@ -19,6 +19,7 @@
 #include "alignfs/file/inode_table.h"
 #include "alignfs/fuse/control.h"
 #include "alignfs/fuse/kernel_features.h"
+#include "alignfs/fuse/ring_entry.h"
 #include "alignfs/io/buffer_pool.h"
 #include "alignfs/io/mapping.h"
 #include "alignfs/report/reporter.h"
@@ -43,7 +44,9 @@ struct Filesystem {
   unsigned max_calls() const;
   /// Requests are served by a RingCrew or a QueueCrew.
   bool uses_io_uring = false;
-  /// Requests that each queue of FUSE over io_uring holds; 0 where that is not wanted.
+  /// Those that have a queue of FUSE over io_uring, and the requests that each holds; 0 where that
+  /// is not wanted.
+  kernel::Processors processors;
   unsigned queue_entries = 0;
 
   Counters counters;

@@ -75,8 +75,6 @@ class QueueCrew final : public Crew,
   /// Reads what comes by /dev/fuse all the same.
   void read_device();
   void pass_on_interrupt(std::span<std::byte> message);
-  /// Passes on what came for the request in `entry` before libfuse knew it.
-  void catch_up_with_interrupts(const RingEntry& entry);
   void interrupt(std::uint64_t unique, std::uint64_t name);
   void run(Job job);
   void resume(std::coroutine_handle<> handle) override;

@@ -76,6 +76,8 @@ class RingEntry final : public UringEngine::Guest {
   /// Thread-safe.
   static bool take_answer(std::span<const iovec> parts);
 
+  /// What the kernel calls the request that is being served; 0 while there is none.
+  std::uint64_t unique() const { return unique_; }
   /// Counts the requests that came.
   std::uint64_t count() const { return count_; }
   /// libfuse has met request number `count`. Thread-safe.
@@ -99,7 +101,6 @@ class RingEntry final : public UringEngine::Guest {
   const std::size_t payload_;
   iovec memory_[2];
   std::span<std::byte> message_;
-  /// The kernel's name for the request that is being served; 0 while there is none.
   std::atomic<std::uint64_t> unique_{0};
   /// Ours: the entry's address with a mark, and a count, so that no two requests have the same.
   std::atomic<std::uint64_t> name_{0};

@@ -4,8 +4,9 @@
 
 namespace alignfs {
 
-/// Catches SIGBUS from now on, for copy_guarded(). A SIGBUS from anywhere else ends the process as
-/// ever. Called once, before there are threads that copy.
+/// Catches SIGBUS from now on, for copy_guarded(), in this thread and those that it will make. A
+/// SIGBUS from anywhere else ends the process as ever. Called once, before there are threads that
+/// copy.
 void install_fault_guard();
 
 /// memcpy from a mapping whose pages may be gone (the file was cut short) or unreadable (EIO).
