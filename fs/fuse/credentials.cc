@@ -19,8 +19,8 @@ void raise_file_capabilities() {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2]{};
   if (::syscall(SYS_capget, &header, data) != 0) return;
-  constexpr unsigned kKept =
-      1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER | 1u << CAP_FSETID;
+  constexpr unsigned kKept = 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER |
+                             1u << CAP_FSETID | 1u << CAP_MKNOD;
   data[0].effective |= kKept & data[0].permitted;
   if (::syscall(SYS_capset, &header, data) != 0) {
     spdlog::warn("capset: {}", std::strerror(errno));

@@ -45,6 +45,7 @@ void make_and_reply(Reply reply, fuse_ino_t parent, const char* name, Make make)
   struct stat attributes {};
   const auto inode = filesystem.inodes->look_up(directory, name, &attributes);
   if (!inode) return reply.error(inode.code());
+  filesystem.reporter.forget_errors((*inode)->id());
   reply.entry(**inode, attributes);
 }
 

@@ -39,6 +39,11 @@ void LastErrors::remember(const FileId& file, uid_t uid, std::string text) {
   refusals.emplace(refusals.begin(), uid, std::move(text));
 }
 
+void LastErrors::forget(const FileId& file) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->files.erase(file);
+}
+
 std::optional<std::string> LastErrors::find(const FileId& file, uid_t uid, bool sees_all) const {
   const std::lock_guard lock(impl_->mutex);
   const Refusals* refusals = impl_->files.find(file);

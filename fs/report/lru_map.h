@@ -39,6 +39,13 @@ class LruMap {
     return entries_.front().second;
   }
 
+  void erase(const Key& key) {
+    const auto found = index_.find(key);
+    if (found == index_.end()) return;
+    entries_.erase(found->second);
+    index_.erase(found);
+  }
+
   /// Calls `visit(value)` for each, the youngest first.
   template <typename Visit>
   void for_each(Visit visit) const {

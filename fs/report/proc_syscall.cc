@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <climits>
 #include <cstring>
 
 #include "alignfs/base/alignment.h"
@@ -160,6 +161,20 @@ bool is_page_aligned(const Call& call) {
          });
 }
 
+/// Linux cuts longer calls before anybody judges them (MAX_RW_COUNT).
+void cut_to_longest(Call& call) {
+  std::uint64_t left = std::uint64_t(INT_MAX) & ~std::uint64_t(kPageSize - 1);
+  call.length = std::min(call.length, left);
+  for (auto& segment : call.segments) {
+    segment.length = std::min(segment.length, left);
+    left -= segment.length;
+    if (left == 0) {
+      call.segments.resize(std::size_t(&segment - call.segments.data()) + 1);
+      break;
+    }
+  }
+}
+
 /// Where the call begins is not in its arguments: the file position, or the end of the file.
 struct Placement {
   bool at_position = false;
@@ -175,6 +190,7 @@ struct Placement {
 /// cache's.
 CallView settle(Call call, Placement placement, const Fragment& fragment,
                 const CallerState& caller) {
+  cut_to_longest(call);
   const bool whole = call.length == fragment.length;
   if (placement.at_position && whole) call.offset = fragment.offset;
   const bool placed =

@@ -200,4 +200,6 @@ EventRing& Reporter::ring() { return impl_->ring; }
 
 const LastErrors& Reporter::last_errors() const { return impl_->last_errors; }
 
+void Reporter::forget_errors(const FileId& file) { impl_->last_errors.forget(file); }
+
 }  // namespace alignfs

@@ -281,6 +281,31 @@ TEST_P(Reject, EveryCallEndsAsOnABare4kDiskAndEveryRefusalIsExplained) {
   EXPECT_GT(refusals, table.size() / 4) << "the reference refuses too little";
 }
 
+/// Numbers of files that are gone are given to new ones.
+TEST_P(Reject, ANewFileDoesNotShowWhatAnEarlierOneWasRefused) {
+  if (tmpfs_) return;  // it gives no number twice
+  struct stat earlier {
+  }, later{};
+  const std::string old_name = *mount_ / "old";
+  std::string new_name;
+  {
+    const Fd fd = open_file(old_name, O_RDWR | O_CREAT | O_DIRECT);
+    EXPECT_EQ(pwrite(fd.get(), "x", 1, 1), -1);
+    ASSERT_EQ(stat(old_name.c_str(), &earlier), 0);
+  }
+  EXPECT_NE(last_error(old_name), "");
+  ASSERT_EQ(unlink(old_name.c_str()), 0);
+  // The backing gives the number up when the kernel has forgotten the file, XFS some time after.
+  for (int i = 0; i < 500 && later.st_ino != earlier.st_ino; ++i) {
+    usleep(10'000);
+    new_name = *mount_ / ("new-" + std::to_string(i));
+    open_file(new_name, O_RDWR | O_CREAT);
+    ASSERT_EQ(stat(new_name.c_str(), &later), 0);
+  }
+  ASSERT_EQ(later.st_ino, earlier.st_ino);
+  EXPECT_EQ(last_error(new_name), "");
+}
+
 class BareDisk : public MountTest, public ::testing::WithParamInterface<const char*> {};
 
 INSTANTIATE_TEST_SUITE_P(Filesystems, BareDisk, ::testing::Values("ext4", "xfs"),

@@ -33,6 +33,18 @@ TEST(LastErrors, WhoSeesAllSeesTheNewestOfAnybody) {
   EXPECT_EQ(errors.find(kOther, 0, true), std::nullopt);
 }
 
+TEST(LastErrors, AreForgottenWithTheFile) {
+  LastErrors errors;
+  errors.remember(kFile, 10, "of the one that was");
+  errors.remember(kOther, 10, "of the other");
+  errors.forget(kFile);
+  errors.forget(kFile);
+  EXPECT_EQ(errors.find(kFile, 0, true), std::nullopt);
+  EXPECT_EQ(errors.find(kOther, 0, true), "of the other");
+  errors.remember(kFile, 10, "of the one that is");
+  EXPECT_EQ(errors.find(kFile, 10, false), "of the one that is");
+}
+
 TEST(LastErrors, SameInodeOnAnotherDeviceIsAnotherFile) {
   LastErrors errors;
   errors.remember({1, 100}, 10, "one");

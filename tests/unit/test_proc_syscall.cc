@@ -212,6 +212,27 @@ TEST(Append, MeansNothingToReads) {
   EXPECT_EQ(view.kind, Kind::unseen);
 }
 
+/// No call moves more than MAX_RW_COUNT bytes, and it is cut before anybody judges it.
+TEST(LongestCall, IsWhatLinuxMakesOfALongerOne) {
+  constexpr std::uint64_t kLongest = 0x7ffff000;
+  FakeCaller caller;
+  auto view = view_of_syscall(syscall_line(SYS_pread64, {4, kPage, 0x7fffffff, 0, 0, 0}),
+                              read_of(0, 1 << 20U), caller);
+  ASSERT_EQ(view.kind, Kind::seen) << view.unseen;
+  EXPECT_EQ(view.call.length, kLongest);
+  EXPECT_EQ(view.call.segments, (std::vector<Segment>{{kPage, kLongest}}));
+  caller.put_vector(kVector, {{kPage, kLongest - 4096}, {kPage, 5000}, {kPage + 7, 100}});
+  view = view_of_syscall(syscall_line(SYS_pwritev, {4, kVector, 3, 0, 0, 0}), write_of(0, 1 << 20U),
+                         caller);
+  ASSERT_EQ(view.kind, Kind::seen) << view.unseen;
+  EXPECT_EQ(view.call.length, kLongest);
+  EXPECT_EQ(view.call.segments, (std::vector<Segment>{{kPage, kLongest - 4096}, {kPage, 4096}}));
+  caller.put_vector(kVector, {{kPage, 4096}, {kPage + 7, 0}});
+  view = view_of_syscall(syscall_line(SYS_pwritev, {4, kVector, 2, 0, 0, 0}), write_of(0, 4096),
+                         caller);
+  EXPECT_EQ(view.call.segments.size(), 2U) << "an empty one is judged, too";
+}
+
 TEST(Vector, LimitsAndUnreadableMemory) {
   FakeCaller caller;
   const auto unseen = [&caller](std::uint64_t address, std::uint64_t count) {

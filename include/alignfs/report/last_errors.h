@@ -23,6 +23,9 @@ class LastErrors {
 
   void remember(const FileId& file, uid_t uid, std::string text);
 
+  /// The file is another one, which has been given its inode number.
+  void forget(const FileId& file);
+
   /// What `uid` may see: its own newest refusal on `file`, or anybody's where `sees_all`.
   std::optional<std::string> find(const FileId& file, uid_t uid, bool sees_all) const;
 

@@ -41,6 +41,8 @@ class Reporter : public RequestObserver {
 
   EventRing& ring();
   const LastErrors& last_errors() const;
+  /// A file was made: what was told of an earlier one with its inode number is not its own.
+  void forget_errors(const FileId& file);
 
  private:
   struct Impl;
