@@ -215,10 +215,16 @@ const std::vector<Spec>& specs() {
            parser.options.read_only = false;
            return true;
          }},
-        {"allow_other", "",
+        {"noatime", "",
          [](Parser& parser, std::string_view) {
-           parser.options.fuse.emplace_back("allow_other");
-           return parser.options.allow_other = true;
+           parser.options.fuse.emplace_back("noatime");
+           return parser.options.no_atime = true;
+         }},
+        {"atime", "",
+         [](Parser& parser, std::string_view) {
+           std::erase(parser.options.fuse, "noatime");
+           parser.options.no_atime = false;
+           return true;
          }},
         {"fsname", "a name",
          [](Parser& parser, std::string_view value) {
@@ -226,8 +232,8 @@ const std::vector<Spec>& specs() {
            return !value.empty();
          }},
     };
-    for (const auto* name : {"allow_root", "auto_unmount", "suid", "nosuid", "dev", "nodev", "exec",
-                             "noexec", "atime", "noatime", "sync", "async", "dirsync"}) {
+    for (const auto* name : {"allow_other", "allow_root", "auto_unmount", "suid", "nosuid", "dev",
+                             "nodev", "exec", "noexec", "sync", "async"}) {
       specs.push_back({name, "", pass_on(name)});
     }
     // default_permissions is always on; the others are words of fstab that mean nothing to us.
@@ -284,6 +290,9 @@ bool is_not_direct(const MountOptions& options) { return !is_direct(options); }
 bool may_use_io_uring(const MountOptions& options) {
   return options.engine != MountOptions::Engine::threads;
 }
+bool reads_device(const MountOptions& options) {
+  return may_use_io_uring(options) && !options.fuse_uring;
+}
 bool is_strict(const MountOptions& options) { return options.is_strict(); }
 
 bool may_refuse(const MountOptions& options) {
@@ -307,7 +316,7 @@ constexpr Use kUses[] = {
     {"map_populate", is_mapped, "mode=mapped"},
     {"passthrough", is_not_direct, "mode=mapped or mode=buffered"},
     {"fuse_uring", may_use_io_uring, "engine=auto or engine=uring"},
-    {"poll", may_use_io_uring, "engine=auto or engine=uring"},
+    {"poll", reads_device, "engine=auto or engine=uring with fuse_uring=off"},
     {"share_processor", may_use_io_uring, "engine=auto or engine=uring"},
 };
 

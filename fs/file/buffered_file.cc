@@ -28,7 +28,7 @@ Task<Result<File::ReadData>> BufferedFile::read(IoRequest request) {
 
 Task<Result<std::size_t>> BufferedFile::write(IoRequest request, std::span<const std::byte> data) {
   auto account = account_of(request, Direction::write);
-  request.durability = durability_of(request.durability);
+  request.durability = at_least(request.durability);
   // One call on the backing, which keeps it whole against others as that filesystem does: nothing
   // is locked here. The kernel's idea of an append's offset may be stale: the end of file is found
   // with the write.

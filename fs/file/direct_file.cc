@@ -64,7 +64,7 @@ Status DirectFile::judge(const IoRequest& request, Direction direction) {
 bool DirectFile::leaves_thread(Direction direction, std::uint64_t offset,
                                std::uint64_t length) const {
   const auto block = direction == Direction::read ? geometry_.read_block : geometry_.write_block;
-  if (direction == Direction::write && services_.dsync) return false;
+  if (direction == Direction::write && services_.durability != Durability::none) return false;
   return !mode_.strict && is_aligned(offset | length, block) && offset + length <= kMaxOffset;
 }
 

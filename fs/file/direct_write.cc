@@ -24,7 +24,7 @@ Task<Result<std::size_t>> DirectFile::write(IoRequest request, std::span<const s
     account.outcome = Outcome::rejected;
     co_return verdict.error();
   }
-  request.durability = durability_of(request.durability);
+  request.durability = at_least(request.durability);
 
   auto need = lock_for_write({request.offset, request.offset + request.length}, geometry_);
   // Whoever takes O_DIRECT off the shared descriptor for a moment must be alone with the file.

@@ -22,6 +22,11 @@ Status File::sync(bool data_only) {
   return {};
 }
 
+Status File::sync_if_asked() {
+  if (services_.durability == Durability::none) return {};
+  return sync(services_.durability == Durability::data);
+}
+
 Status File::flush() {
   UniqueFd copy(::fcntl(fd(), F_DUPFD_CLOEXEC, 0));
   if (copy && ::close(copy.release()) != 0) return last_error("flush the backing file");

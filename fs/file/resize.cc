@@ -18,14 +18,16 @@ Task<Status> resize(OpenInode& inode, int fd, std::uint64_t size) {
 }
 
 Task<Status> allocate(File& file, int mode, std::uint64_t offset, std::uint64_t length) {
-  RangeLock::Hold hold(file.shared()->lock, RangeLock::kWholeFile, true);
-  co_await hold;
-  int result = 0;
-  do {
-    result = ::fallocate(file.fd(), mode, off_t(offset), off_t(length));
-  } while (result != 0 && errno == EINTR);
-  if (result != 0) co_return last_error("fallocate");
-  co_return Status{};
+  {
+    RangeLock::Hold hold(file.shared()->lock, RangeLock::kWholeFile, true);
+    co_await hold;
+    int result = 0;
+    do {
+      result = ::fallocate(file.fd(), mode, off_t(offset), off_t(length));
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) co_return last_error("fallocate");
+  }
+  co_return file.sync_if_asked();
 }
 
 namespace {
@@ -45,7 +47,7 @@ Task<Result<std::size_t>> copy_range(File& from, std::uint64_t from_offset, File
   const auto buffer = co_await buffers.lease();
   const auto cloned = std::min(length, kCloneChunk);
   if (length != 0 && co_await clone_range(from, to, {0, from_offset, cloned, to_offset})) {
-    if (const auto synced = to.sync_if_mount_asks(); !synced) co_return synced.error();
+    if (const auto synced = to.sync_if_asked(); !synced) co_return synced.error();
     co_return std::size_t(cloned);
   }
   // Ranges that overlap within a file were refused by the kernel before the request came here.

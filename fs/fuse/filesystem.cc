@@ -188,7 +188,8 @@ Filesystem::Filesystem(const MountOptions& mount_options, std::string source_pat
       bounce_buffers(DirectMode::buffer_size(max_read), kBounceBuffers * worker_count),
       small_bounce_buffers(kSmallBuffer, std::min(64ul, kSmallBuffers * worker_count)),
       copy_buffers(kCopyBuffer, worker_count),
-      services{bounce_buffers, small_bounce_buffers, reporter, counters, options.dsync},
+      services{bounce_buffers, small_bounce_buffers, reporter, counters,
+               options.dsync ? Durability::data : Durability::none},
       direct(direct_mode(options)),
       mapper(options.map_advice, options.map_populate, Mapper::limits_of_this_machine()),
       control(*this) {
@@ -227,15 +228,17 @@ void Filesystem::settle_passthrough() {
 }
 
 Result<std::unique_ptr<File>> Filesystem::open_file(Inode& inode, std::shared_ptr<OpenInode> shared,
-                                                    UniqueFd fd, const Requester& opener) {
+                                                    UniqueFd fd, const Opening& opening) {
+  FileServices own = services;
+  own.durability = std::max(own.durability, durability_of(opening.flags));
   switch (options.mode) {
     case MountOptions::Mode::mapped:
-      return MappedFile::open(services, mapper, inode, std::move(shared), std::move(fd));
+      return MappedFile::open(own, mapper, inode, std::move(shared), std::move(fd));
     case MountOptions::Mode::buffered:
-      return BufferedFile::open(services, inode, std::move(shared), std::move(fd));
+      return BufferedFile::open(own, inode, std::move(shared), std::move(fd));
     case MountOptions::Mode::direct: break;
   }
-  return DirectFile::open(services, direct, inode, std::move(shared), std::move(fd), opener);
+  return DirectFile::open(own, direct, inode, std::move(shared), std::move(fd), opening.requester);
 }
 
 std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,

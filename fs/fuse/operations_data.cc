@@ -22,14 +22,54 @@ IoRequest io_request(fuse_req_t request, std::uint64_t offset, std::uint64_t len
   io.odirect = (info.flags & O_DIRECT) != 0;
   io.append = (info.flags & O_APPEND) != 0;
   io.internal = info.writepage != 0;
-  if ((info.flags & O_DSYNC) != 0) io.durability = Durability::data;
-  if ((info.flags & O_SYNC) == O_SYNC) io.durability = Durability::file;
+  io.durability = durability_of(info.flags);
   return io;
 }
 
+/// Read for the page cache of the mount, which names no owner of locks. A program's own read has
+/// one in every case.
+bool is_page_access(const fuse_file_info& info) { return info.lock_owner == 0; }
+
+bool ends_at(const File& file, std::uint64_t offset) {
+  struct stat attributes {};
+  return ::fstat(file.fd(), &attributes) == 0 && std::uint64_t(attributes.st_size) <= offset;
+}
+
+/// A read that the page cache makes. It takes a short answer for the end of file, and would show
+/// the file as ending before a page that the backing cannot read.
+Task<Result<File::ReadData>> read_pages(File& file, IoRequest io) {
+  IoRequest rest = io;
+  {
+    auto data = co_await file.read(io);
+    const auto got = data ? data->bytes.size() : io.length;
+    if (got == io.length || ends_at(file, io.offset + got)) co_return data;
+    rest.offset += got;
+    rest.length -= got;
+  }
+  // Not while holding the buffer of the first: who waits for one must not keep another.
+  if (const auto more = co_await file.read(rest); !more) co_return more.error();
+  co_return co_await file.read(io);
+}
+
+/// A write of the page cache. It takes any answer but an error for a whole write: what the backing
+/// has no room for would be lost without a word.
+Task<Result<std::size_t>> write_pages(File& file, IoRequest io,
+                                      std::span<const std::byte> payload) {
+  std::size_t done = 0;
+  do {
+    const auto written = co_await file.write(io, payload.subspan(done));
+    if (!written) co_return written.error();
+    done += *written;
+    io.offset += *written;
+    io.length -= *written;
+  } while (done < payload.size());
+  co_return done;
+}
+
 /// The file counts reads and writes itself, with their bytes.
-Detached read_and_reply(fuse_req_t request, File& file, IoRequest io) {
-  const auto data = co_await without_throwing([&] { return file.read(io); });
+Detached read_and_reply(fuse_req_t request, File& file, IoRequest io, bool pages) {
+  const auto data =
+      co_await without_throwing([&] { return pages ? read_pages(file, io) : file.read(io); });
   if (data) {
     fuse_reply_buf(request, reinterpret_cast<const char*>(data->bytes.data()), data->bytes.size());
   } else {
@@ -42,14 +82,15 @@ void read(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, std::size
   if (Control::is_control(node)) return filesystem.control.read(request, node, size, offset, info);
   auto io = io_request(request, std::uint64_t(offset), size, *info);
   io.room = answer_room();
-  read_and_reply(request, file_of(info), io);
+  read_and_reply(request, file_of(info), io, is_page_access(*info));
 }
 
 /// `buffer` holds the payload and goes back when the write is done.
 Detached write_and_reply(fuse_req_t request, File& file, IoRequest io,
                          std::span<const std::byte> payload,
                          [[maybe_unused]] BufferPool::Lease buffer) {
-  const auto written = co_await without_throwing([&] { return file.write(io, payload); });
+  const auto written = co_await without_throwing(
+      [&] { return io.internal ? write_pages(file, io, payload) : file.write(io, payload); });
   if (written) {
     fuse_reply_write(request, *written);
   } else {
@@ -82,7 +123,11 @@ Status drop_suidgid(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node,
     left &= ~mode_t(S_ISGID);
   }
   if (left == attributes.st_mode) return {};
-  if (::fchmod(file.fd(), left & 07777) != 0) return last_error("clear the setuid bit");
+  if (::fchmod(file.fd(), left & 07777) != 0) {
+    // Who may not change the mode for want of rights may not keep the bits either: his own write
+    // ends them. Root may not where nobody may (append-only files).
+    if (errno != EPERM || ::geteuid() == 0) return last_error("clear the setuid bit");
+  }
   // A negative offset drops attributes alone and waits for no lock, so a handler may send it.
   fuse_lowlevel_notify_inval_inode(filesystem.session, node, -1, 0);
   return {};

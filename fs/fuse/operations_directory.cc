@@ -72,7 +72,11 @@ void forget_directory(Filesystem& filesystem, OpenDirectory& directory) {
 void opendir(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   if (Control::is_control(node)) return filesystem.control.open_directory(request, info);
   Reply reply(filesystem, request, Operation::open);
-  auto fd = filesystem.inodes->reopen(inode_of(filesystem, node), O_RDONLY | O_DIRECTORY);
+  const auto& inode = inode_of(filesystem, node);
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY;
+  const int no_atime = filesystem.options.keeps_atime() ? O_NOATIME : 0;
+  auto fd = filesystem.inodes->reopen(inode, kFlags | no_atime);
+  if (fd.code() == EPERM && no_atime != 0) fd = filesystem.inodes->reopen(inode, kFlags);
   if (!fd) return reply.error(fd.code());
   const auto directory = std::make_shared<OpenDirectory>(*std::move(fd));
   info->fh = reinterpret_cast<std::uint64_t>(directory.get());

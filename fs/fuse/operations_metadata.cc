@@ -59,6 +59,13 @@ Status set_plain_attributes(int path_fd, const struct stat& wanted, int to_set) 
   return {};
 }
 
+/// True if `path_fd` has none of the setuid and setgid bits that `wanted` is without.
+bool has_lost_suidgid(int path_fd, const struct stat& wanted) {
+  struct stat now {};
+  if (::fstat(path_fd, &now) != 0) return false;
+  return (now.st_mode & ~wanted.st_mode & (S_ISUID | S_ISGID)) == 0;
+}
+
 /// The size goes by the inode's lock, which may have to be waited for.
 /// `own` only keeps `fd` open where no handle of the program does.
 Detached resize_and_reply(Reply reply, Inode& inode, std::shared_ptr<OpenInode> shared,
@@ -67,6 +74,12 @@ Detached resize_and_reply(Reply reply, Inode& inode, std::shared_ptr<OpenInode> 
       co_await without_throwing([&] { return resize(*shared, fd, std::uint64_t(wanted.st_size)); });
   auto& filesystem = reply.filesystem();
   if (status) status = set_plain_attributes(shared->anchor.get(), wanted, to_set);
+  // The mode comes along for the sake of these bits alone. A daemon that may not change it has
+  // ended them by the new size.
+  if (status.code() == EPERM && (to_set & FUSE_SET_ATTR_MODE) != 0 &&
+      has_lost_suidgid(shared->anchor.get(), wanted)) {
+    status = Status{};
+  }
   if (!status) {
     reply.error(status.code());
     co_return;
@@ -90,7 +103,7 @@ void setattr(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, struct
     if (!shared) return reply.error(shared.code());
     UniqueFd own;
     if (info == nullptr) {
-      auto opened = filesystem.inodes->reopen(inode, O_WRONLY | O_NONBLOCK);
+      auto opened = filesystem.inodes->reopen(inode, O_WRONLY);
       if (!opened) return reply.error(opened.code());
       own = *std::move(opened);
     }

@@ -17,27 +17,30 @@ namespace {
 /// needs that. `open_with(flags)` is tried again without where the backing's permissions forbid it.
 ///
 /// O_APPEND is left out, except for append-only files, because Linux would then ignore the offsets
-/// of writes; O_SYNC and O_DSYNC come with each request; the kernel truncates by SETATTR; O_DIRECT
-/// is set by DirectFile.
+/// of writes; O_SYNC and O_DSYNC come with each request, and File knows them; the kernel truncates
+/// by SETATTR; O_DIRECT is set by DirectFile.
 template <typename OpenWith>
-Result<UniqueFd> open_for(int program_flags, OpenWith open_with) {
-  const int no_atime = program_flags & O_NOATIME;
+Result<UniqueFd> open_for(const MountOptions& options, int program_flags, OpenWith open_with) {
+  const int no_atime = options.keeps_atime() ? O_NOATIME : program_flags & O_NOATIME;
   const int append = program_flags & O_APPEND;
   const int access = program_flags & O_ACCMODE;
   const int wanted = access == O_WRONLY ? O_RDWR : access;
   int fd = open_with(wanted | no_atime);
   if (fd < 0 && errno == EPERM && no_atime != 0) fd = open_with(wanted);
   if (fd < 0 && errno == EPERM && append != 0) fd = open_with(wanted | append);
-  if (fd < 0 && errno == EACCES && access == O_WRONLY) fd = open_with(O_WRONLY);
+  if (fd < 0 && errno == EACCES && access == O_WRONLY) {
+    fd = open_with(O_WRONLY);
+    if (fd < 0 && errno == EPERM && append != 0) fd = open_with(O_WRONLY | append);
+  }
   if (fd < 0) return last_error("open the backing file");
   return UniqueFd(fd);
 }
 
 Result<File*> add_file(Filesystem& filesystem, Inode& inode,
                        Result<std::shared_ptr<OpenInode>> shared, UniqueFd fd,
-                       const Requester& opener) {
+                       const Filesystem::Opening& opening) {
   if (!shared) return shared.error();
-  auto file = filesystem.open_file(inode, *std::move(shared), std::move(fd), opener);
+  auto file = filesystem.open_file(inode, *std::move(shared), std::move(fd), opening);
   if (!file) return file.error();
   const std::lock_guard guard(filesystem.files_mutex);
   filesystem.files.insert(file->get());
@@ -86,12 +89,13 @@ void open(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file
   auto& inode = inode_of(filesystem, node);
   auto shared = filesystem.inodes->open_state(inode);
   if (!shared) return reply.error(shared.code());
-  auto fd = open_for(info->flags, [anchor = (*shared)->anchor.get()](int flags) {
-    return ::open(ProcPath(anchor).c_str(), flags | O_CLOEXEC);
-  });
+  auto fd =
+      open_for(filesystem.options, info->flags, [anchor = (*shared)->anchor.get()](int flags) {
+        return ::open(ProcPath(anchor).c_str(), flags | O_CLOEXEC);
+      });
   if (!fd) return reply.error(fd.code());
-  const auto file =
-      add_file(filesystem, inode, std::move(shared), *std::move(fd), requester_of(request));
+  const auto file = add_file(filesystem, inode, std::move(shared), *std::move(fd),
+                             {info->flags, requester_of(request)});
   if (!file) return reply.error(file.code());
 
   const kernel::OpenReplyScope scope(describe(filesystem, **file, inode, request, info));
@@ -102,10 +106,11 @@ void open(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_file
 
 /// Always exclusive: whether a caller may open a file that is there is for the kernel to say, and
 /// it has not been asked. ESTALE makes it look again and then send an OPEN.
-Result<UniqueFd> create_backing(int directory, const char* name, mode_t mode, int flags) {
+Result<UniqueFd> create_backing(const MountOptions& options, int directory, const char* name,
+                                mode_t mode, int flags) {
   const bool unnamed = kernel::current_request().tmpfile;
   const int kind = unnamed ? O_TMPFILE | (flags & O_EXCL) : O_CREAT | O_EXCL | O_NOFOLLOW;
-  auto fd = open_for(flags, [&](int access) {
+  auto fd = open_for(options, flags, [&](int access) {
     return ::openat(directory, unnamed ? "." : name, access | kind | O_CLOEXEC, mode);
   });
   if (fd.code() == EEXIST && (flags & O_EXCL) == 0) return Error{ESTALE, "create a file"};
@@ -123,14 +128,15 @@ void create(Filesystem& filesystem, fuse_req_t request, fuse_ino_t parent, const
   auto fd = [&] {
     const auto* caller = fuse_req_ctx(request);
     const CallerCredentials credentials(caller->uid, caller->gid, caller->umask);
-    return create_backing(directory->get(), name, mode, info->flags);
+    return create_backing(filesystem.options, directory->get(), name, mode, info->flags);
   }();
   if (!fd) return reply.error(fd.code());
   struct stat attributes {};
   const auto inode = filesystem.inodes->adopt(fd->get(), &attributes);
   if (!inode) return reply.error(inode.code());
+  filesystem.reporter.forget_errors((*inode)->id());
   const auto file = add_file(filesystem, **inode, filesystem.inodes->open_state(**inode),
-                             *std::move(fd), requester_of(request));
+                             *std::move(fd), {info->flags, requester_of(request)});
   if (!file) {
     filesystem.inodes->forget(**inode, 1);
     return reply.error(file.code());

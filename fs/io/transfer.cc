@@ -1,5 +1,6 @@
 #include "alignfs/io/transfer.h"
 
+#include <fcntl.h>
 #include <sys/uio.h>
 
 #include "alignfs/base/alignment.h"
@@ -13,6 +14,12 @@ int rwf_flag(Durability durability) {
     case Durability::file: break;
   }
   return RWF_SYNC;
+}
+
+Durability durability_of(int open_flags) {
+  // O_SYNC is two bits, of which O_DSYNC is one.
+  if ((open_flags & O_SYNC) == O_SYNC) return Durability::file;
+  return (open_flags & O_DSYNC) != 0 ? Durability::data : Durability::none;
 }
 
 FullTransfer::FullTransfer(Kind transfer_kind, int backing, std::span<std::byte> buffer,

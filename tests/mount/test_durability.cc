@@ -5,6 +5,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <functional>
+
 #include "mount/support/fixture.h"
 #include "mount/support/modes.h"
 
@@ -74,6 +76,42 @@ TEST_P(Durability, TheOptionDsyncReachesTheDisk) {
     ASSERT_EQ(pwrite(fd.get(), "synchronous", 11, offset), 11);
     EXPECT_GT(flushes(), before) << "offset " << offset;
   }
+}
+
+/// What else changes a file is as durable as a write of the same descriptor would be.
+void copies_and_allocations_flush(const Fd& from, const Fd& fd,
+                                  const std::function<unsigned long long()>& flushes) {
+  auto before = flushes();
+  ASSERT_EQ(fallocate(fd.get(), 0, 16384, 8192), 0);
+  EXPECT_GT(flushes(), before) << "fallocate";
+  for (const off_t at : {off_t{0}, off_t{4096}}) {
+    off_t in = 0, out = at;
+    before = flushes();
+    ASSERT_EQ(copy_file_range(from.get(), &in, fd.get(), &out, 4096, 0), 4096);
+    EXPECT_GT(flushes(), before) << "a copy to " << at;
+  }
+}
+
+TEST_P(Durability, SyncFlagsOfADescriptorHoldForCopiesAndAllocations) {
+  write_file(*backing_ / "from", pattern(4096, 2));
+  for (const int flag : {O_DSYNC, O_SYNC}) {
+    copies_and_allocations_flush(open_file(*mount_ / "from", O_RDONLY), opened(flag),
+                                 [this] { return flushes(); });
+  }
+  if (GetParam().passthrough) return;
+  mount(GetParam().with("dsync"));
+  copies_and_allocations_flush(open_file(*mount_ / "from", O_RDONLY), opened(0),
+                               [this] { return flushes(); });
+}
+
+TEST_P(Durability, SyncFlagsOfADescriptorHoldForClones) {
+  const Backing xfs(LoopDisk::Shape{.filesystem = "xfs"});
+  write_file(xfs / "from", pattern(4096, 2));
+  write_file(xfs / "file", pattern(16384, 1));
+  const Mount over(xfs.path(), GetParam().options);
+  copies_and_allocations_flush(open_file(over / "from", O_RDONLY),
+                               open_file(over / "file", O_RDWR | O_SYNC),
+                               [&] { return xfs.disk().flushes(); });
 }
 
 TEST_P(Durability, FsyncReachesTheDisk) {

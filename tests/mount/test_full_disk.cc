@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include "mount/support/fixture.h"
 #include "mount/support/marked.h"
 #include "mount/support/modes.h"
+#include "mount/support/overlay.h"
 
 namespace alignfs::test {
 namespace {
@@ -195,6 +197,43 @@ TEST_P(NoRoom, GrowthIsRefusedAndAcknowledgedBytesKept) {
   EXPECT_TRUE(same_bytes(read_file(backing("log")), content));
   if (disk_) disk_->remount();
   EXPECT_TRUE(same_bytes(read_file(backing("log")), content));
+}
+
+/// Where maps go through the page cache of the mount, it writes pages back when the program is long
+/// past its store: msync() and fsync() alone can still tell.
+class NoRoomForPages : public MountTest, public ::testing::WithParamInterface<Mode> {};
+
+INSTANTIATE_TEST_SUITE_P(Modes, NoRoomForPages, ::testing::Values(kMapped, kBuffered, kBounce),
+                         mode_name);
+
+TEST_P(NoRoomForPages, PagesThatAreNotWrittenAreReported) {
+  constexpr std::size_t kSize = 1 << 20;
+  constexpr off_t kLeft = 100 << 10;
+  const TmpfsDir tmpfs("size=8m");
+  const Overlay overlay(tmpfs.path());
+  {
+    const Fd file = open_file(overlay / "file", O_RDWR | O_CREAT);
+    ASSERT_EQ(ftruncate(file.get(), kSize), 0);
+    const Fd filler = open_file(tmpfs.path() + "/filler", O_RDWR | O_CREAT);
+    off_t filled = 0;
+    while (fallocate(filler.get(), 0, filled, 4096) == 0) filled += 4096;
+    ASSERT_EQ(errno, ENOSPC);
+    ASSERT_EQ(ftruncate(filler.get(), filled - kLeft), 0);
+  }
+  Mount mount(overlay.path(), GetParam().options);
+  ASSERT_NE(read_file(mount / ".alignfs/options").find("shared_mmap=page_cache"),
+            std::string::npos);
+  const auto content = pattern(kSize, 1);
+  const Fd fd = open_file(mount / "file", O_RDWR);
+  void* const map = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  ASSERT_NE(map, MAP_FAILED);
+  std::copy(content.begin(), content.end(), static_cast<char*>(map));
+  EXPECT_EQ(msync(map, kSize, MS_SYNC), -1);
+  EXPECT_EQ(errno, ENOSPC);
+  munmap(map, kSize);
+  // There was room for some of it, which is what makes an answer short.
+  EXPECT_EQ(read_file(overlay / "file").substr(0, kLeft / 2), content.substr(0, kLeft / 2));
+  EXPECT_EQ(kill(mount.pid(), 0), 0) << "the daemon is gone";
 }
 
 }  // namespace

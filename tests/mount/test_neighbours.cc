@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -107,6 +108,64 @@ TEST_P(Neighbours, AnAppendOnlyFileTakesAppendsAlone) {
   close(fd);
   ASSERT_EQ(set_flags(0), 0);
   EXPECT_EQ(read_file(backing("file")), "one" + more);
+}
+
+/// Nor may root clear the bits of such a file, so that nobody writes it who may not keep them.
+TEST_P(Neighbours, AnAppendOnlyFileKeepsItsSetuidBitAndItsBytes) {
+  if (GetParam().passthrough) return;  // the kernel writes, as root
+  write_file(backing("file"), "one");
+  ASSERT_EQ(chmod(backing("file").c_str(), 04777), 0);
+  const auto set_flags = [&](int flags) {
+    const Fd fd = open_file(backing("file"), O_RDONLY);
+    return ioctl(fd.get(), FS_IOC_SETFLAGS, &flags);
+  };
+  ASSERT_EQ(set_flags(FS_APPEND_FL), 0);
+  const auto append_to = [&](const std::string& path) {
+    return as_user(kStranger, kStrangersGroup, {}, [&] {
+      const Fd fd(open(path.c_str(), O_WRONLY | O_APPEND));
+      if (!fd) return 255;
+      return write(fd.get(), "two", 3) == 3 ? 0 : errno;
+    });
+  };
+  const int native = append_to(backing("file")), ours = append_to(mounted("file"));
+  ASSERT_EQ(set_flags(0), 0);
+  EXPECT_EQ(native, EPERM);
+  EXPECT_EQ(ours, EPERM);
+  EXPECT_EQ(read_file(backing("file")), "one");
+}
+
+/// As truncate(2) of the backing does.
+TEST_P(Neighbours, ATruncationWaitsForTheLeaseOfAnother) {
+  write_file(backing("file"), "leased");
+  signal(SIGIO, SIG_IGN);
+  const Fd leased = open_file(backing("file"), O_RDONLY);
+  ASSERT_EQ(fcntl(leased.get(), F_SETLEASE, F_RDLCK), 0);
+  std::jthread holder([&] {
+    // It is to end as soon as somebody wants to write.
+    while (fcntl(leased.get(), F_GETLEASE) == F_RDLCK) usleep(1000);
+    usleep(50'000);
+    EXPECT_EQ(fcntl(leased.get(), F_SETLEASE, F_UNLCK), 0);
+  });
+  EXPECT_EQ(truncate(mounted("file").c_str(), 3), 0) << errno;
+  holder.join();
+  EXPECT_EQ(read_file(backing("file")), "lea");
+}
+
+/// The kernel has asked whether he may make device nodes.
+TEST_P(Neighbours, WhoMayMakeDeviceNodesMakesThem) {
+  ASSERT_EQ(chmod(backing_->path().c_str(), 0777), 0);
+  const Outcome made =
+      run({"setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--inh-caps=+mknod",
+           "--ambient-caps=+mknod", "mknod", mounted("node"), "c", "1", "3"});
+  EXPECT_EQ(made.status, 0) << made.err;
+  struct stat status {};
+  ASSERT_EQ(stat(backing("node").c_str(), &status), 0);
+  EXPECT_EQ(status.st_uid, 12345U);
+  EXPECT_EQ(run({"setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "mknod",
+                 mounted("another"), "c", "1", "3"})
+                .status,
+            1)
+      << "he may not";
 }
 
 TEST_P(Neighbours, TwoNamesThroughABindMountAreOneFile) {

@@ -1,6 +1,9 @@
 // A mount made by a plain user through fusermount3, without any right of root.
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -12,6 +15,7 @@
 #include "mount/support/fixture.h"
 #include "mount/support/modes.h"
 #include "mount/support/random_program.h"
+#include "mount/support/trouble.h"
 
 namespace alignfs::test {
 namespace {
@@ -70,11 +74,13 @@ class UserMount : public MountTest {
 
   /// Runs `body` as the user, on a mount that the user made; 0 if all went well. The mount is
   /// taken down with fusermount3 by the user, too.
-  int on_mount(const std::string& options, const std::function<int()>& body) const {
+  int on_mount(const std::string& options, const std::function<int()>& body,
+               const std::string& other_source = "") const {
     return as_user(kUser, kUser, {}, [&] {
       std::vector<std::string> command = {alignfs_binary()};
       if (!options.empty()) command.insert(command.end(), {"-o", options});
-      command.insert(command.end(), {source_->path(), mountpoint_->path()});
+      command.insert(command.end(),
+                     {other_source.empty() ? source_->path() : other_source, mountpoint_->path()});
       const Outcome mounted = run(command);
       if (mounted.status != 0) {
         dprintf(STDERR_FILENO, "alignfs as a user: %s", mounted.err.c_str());
@@ -155,6 +161,79 @@ TEST_P(UserMountMode, FileThatMayOnlyBeWrittenTakesUnalignedWrites) {
   expected.replace(4090, 13, "in the middle");
   expected += std::string(3, '\0') + "beyond";
   EXPECT_TRUE(same_bytes(read_file(*source_ / "file"), expected));
+}
+
+/// The backing ends the bits by itself; the daemon may not, and need not.
+TEST_P(UserMountMode, SetgidFilesOfOthersCanBeWrittenAndCut) {
+  for (const char* name : {"written", "cut"}) {
+    write_file(*source_ / name, "somebody else's");
+    ASSERT_EQ(chown((*source_ / name).c_str(), 0, kUser), 0);
+    ASSERT_EQ(chmod((*source_ / name).c_str(), 06775), 0);
+  }
+  EXPECT_EQ(on_mount(GetParam().options,
+                     [&] {
+                       const Fd written = open_file(mounted("written"), O_WRONLY);
+                       if (pwrite(written.get(), "SOME", 4, 0) != 4) return errno;
+                       const Fd cut(open(mounted("cut").c_str(), O_WRONLY | O_TRUNC));
+                       if (!cut) return errno;
+                       return write(cut.get(), "new", 3) == 3 ? 0 : errno;
+                     }),
+            0);
+  EXPECT_EQ(read_file(*source_ / "written"), "SOMEbody else's");
+  EXPECT_EQ(read_file(*source_ / "cut"), "new");
+  for (const char* name : {"written", "cut"}) {
+    struct stat status {};
+    ASSERT_EQ(stat((*source_ / name).c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, 0775U) << name;
+  }
+}
+
+TEST_P(UserMountMode, AppendOnlyFileThatMayOnlyBeWrittenTakesAppends) {
+  write_file(*source_ / "log", "first ");
+  ASSERT_EQ(chown((*source_ / "log").c_str(), kUser, kUser), 0);
+  ASSERT_EQ(chmod((*source_ / "log").c_str(), 0200), 0);
+  const auto set_flags = [&](int flags) {
+    const Fd fd = open_file(*source_ / "log", O_RDONLY);
+    return ioctl(fd.get(), FS_IOC_SETFLAGS, &flags);
+  };
+  ASSERT_EQ(set_flags(FS_APPEND_FL), 0);
+  const int result = on_mount(GetParam().options, [&] {
+    const Fd fd(open(mounted("log").c_str(), O_WRONLY | O_APPEND));
+    if (!fd) return errno;
+    return write(fd.get(), "second", 6) == 6 ? 0 : errno;
+  });
+  ASSERT_EQ(set_flags(0), 0);
+  EXPECT_EQ(result, 0);
+  EXPECT_EQ(read_file(*source_ / "log"), "first second");
+}
+
+/// The page cache of the mount takes a short answer for the end of the file.
+TEST_F(UserMount, AMapOfAFileWithABadPageShowsTheOthers) {
+  constexpr std::size_t kPage = 4096, kPages = 10, kBad = 5;
+  const auto content = pattern(kPages * kPage, 6);
+  write_file(*source_ / "file", content);
+  const TroubleFs trouble(source_->path(), "bad_pages=" + std::to_string(kBad));
+  for (const char* mode : {"mode=mapped", "mode=buffered"}) {
+    EXPECT_EQ(on_mount(
+                  mode,
+                  [&] {
+                    const Fd fd = open_file(mounted("file"), O_RDONLY);
+                    void* const map =
+                        mmap(nullptr, kPages * kPage, PROT_READ, MAP_SHARED, fd.get(), 0);
+                    if (map == MAP_FAILED) return errno;
+                    const auto* bytes = static_cast<const volatile char*>(map);
+                    int wrong = 0;
+                    for (std::size_t page = 0; page < kPages; ++page) {
+                      if (page != kBad && bytes[page * kPage] != content[page * kPage]) ++wrong;
+                      if (size_of(mounted("file")) != std::int64_t(kPages * kPage)) ++wrong;
+                    }
+                    munmap(map, kPages * kPage);
+                    return wrong;
+                  },
+                  trouble.path()),
+              0)
+        << mode;
+  }
 }
 
 TEST_P(UserMountMode, MapsWork) {

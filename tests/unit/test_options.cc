@@ -127,10 +127,19 @@ TEST(Options, WordsOfFstabMeanNothing) {
 
 TEST(Options, FuseOptionsPassThrough) {
   const auto options = parsed({"allow_other,noexec,ro,fsname=disk"});
-  EXPECT_TRUE(options.allow_other);
   EXPECT_TRUE(options.read_only);
   const std::vector<std::string> expected = {"allow_other", "noexec", "ro", "fsname=disk"};
   EXPECT_EQ(options.fuse, expected);
+}
+
+TEST(Options, AccessTimesAreKeptWhereTheLastOptionSaysSo) {
+  EXPECT_FALSE(parsed({}).keeps_atime());
+  EXPECT_TRUE(parsed({"noatime"}).keeps_atime());
+  EXPECT_FALSE(parsed({"noatime,atime"}).keeps_atime());
+  EXPECT_TRUE(parsed({"atime,ro"}).keeps_atime());
+  EXPECT_FALSE(parsed({"ro,rw"}).keeps_atime());
+  EXPECT_EQ(parsed({"noatime"}).fuse, std::vector<std::string>{"noatime"});
+  EXPECT_TRUE(parsed({"noatime,atime"}).fuse.empty());
 }
 
 struct Wrong {
@@ -190,7 +199,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"fuse_uring=auto", "auto", "off or on"},
         Wrong{"engine=threads,fuse_uring=on", "fuse_uring", "engine=auto or engine=uring"},
         Wrong{"engine=threads,poll=10", "poll", "engine=auto or engine=uring"},
-        Wrong{"share_processor=yes", "yes", "on or off"},
+        Wrong{"fuse_uring=on,poll=10", "poll", "fuse_uring=off"},
+        Wrong{"dirsync", "dirsync", "unknown"}, Wrong{"share_processor=yes", "yes", "on or off"},
         Wrong{"engine=threads,share_processor=on", "share_processor",
               "engine=auto or engine=uring"},
         Wrong{"unaligned=reject,report=tty", "tty", "log or log+tty"},
@@ -248,6 +258,7 @@ TEST(Options, TheListLeavesOutWhatTheOthersLeaveWithoutEffect) {
   EXPECT_EQ(listed("mode=buffered", "map_advice"), "missing");
   EXPECT_EQ(listed("unaligned=bounce", "mem_align"), "missing");
   EXPECT_EQ(listed("engine=threads", "poll"), "missing");
+  EXPECT_EQ(listed("fuse_uring=on", "poll"), "missing");
   EXPECT_EQ(listed("engine=threads", "share_processor"), "missing");
   EXPECT_EQ(listed("engine=threads", "fuse_uring"), "missing");
   EXPECT_EQ(listed("unaligned=bounce", "report"), "missing");

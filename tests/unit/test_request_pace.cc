@@ -73,7 +73,8 @@ class PaceOfCachedFile : public testing::Test {
   }
 
   std::unique_ptr<File> open(bool dsync) {
-    const FileServices services{buffers_, buffers_, observer_, counters_, dsync};
+    const FileServices services{buffers_, buffers_, observer_, counters_,
+                                dsync ? Durability::data : Durability::none};
     return *BufferedFile::open(services, *inode_, *inodes_->open_state(*inode_),
                                *inodes_->reopen(*inode_, O_RDWR | O_CLOEXEC));
   }

@@ -69,7 +69,9 @@ struct MountOptions {
   }
 
   bool read_only = false;
-  bool allow_other = false;
+  bool no_atime = false;
+  /// Reads are not to move access times of the backing.
+  bool keeps_atime() const { return read_only || no_atime; }
   /// Options for the kernel and fusermount3, as they were given: "ro", "noexec", "allow_other".
   std::vector<std::string> fuse;
 };

@@ -18,7 +18,7 @@ class BufferedFile : public File {
   bool takes_direct_io() const final;
   /// The inode's lock is held during a write through the page cache, though not while it is written
   /// out.
-  bool writes_take_turns() const final { return !services_.dsync; }
+  bool writes_take_turns() const final { return services_.durability == Durability::none; }
 
  protected:
   BufferedFile(const FileServices& services, Inode& inode, std::shared_ptr<OpenInode> shared,

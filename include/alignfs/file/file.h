@@ -20,15 +20,16 @@
 
 namespace alignfs {
 
-/// What the files of a mount use, whatever its mode. Constant while mounted.
+/// What the files of a mount use, whatever its mode. Constant while they are open.
 struct FileServices {
   /// Buffers for any request, and more of them for small ones.
   BufferPool& buffers;
   BufferPool& small_buffers;
   RequestObserver& observer;
   Counters& counters;
-  /// Every write is on media before it returns.
-  bool dsync = false;
+  /// Whatever changes a file is on media before it returns: of a mount with dsync, or a file that
+  /// was opened so.
+  Durability durability = Durability::none;
 
   BufferPool& buffers_for(std::size_t bytes) const {
     return bytes <= small_buffers.buffer_size() ? small_buffers : buffers;
@@ -89,8 +90,8 @@ class File {
 
   /// Makes everything written so far durable, and tells of errors of earlier writeback.
   virtual Status sync(bool data_only);
-  /// sync() of the data on a mount with dsync: for what writes other than by write().
-  Status sync_if_mount_asks() { return services_.dsync ? sync(true) : Status{}; }
+  /// For what changes the file other than by write(): sync() where FileServices::durability asks.
+  Status sync_if_asked();
   /// What close(2) would report on the backing.
   virtual Status flush();
 
@@ -111,9 +112,7 @@ class File {
   }
   Result<struct stat> attributes() const;
   /// The durability of a write that asks for `asked`: the mount may ask for more.
-  Durability durability_of(Durability asked) const {
-    return services_.dsync ? std::max(asked, Durability::data) : asked;
-  }
+  Durability at_least(Durability asked) const { return std::max(asked, services_.durability); }
 
   const FileServices services_;
   /// Used during requests alone: the kernel may forget the inode before it releases the handle.

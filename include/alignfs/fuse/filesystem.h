@@ -77,9 +77,14 @@ struct Filesystem {
   /// SOURCE, and logs it if -o passthrough cannot be had.
   void settle_passthrough();
 
+  /// How a program opens a file: its O_* flags, and who it is.
+  struct Opening {
+    int flags = 0;
+    Requester requester;
+  };
   /// Makes a handle, of the kind that the mount's mode asks for, of the backing file open at `fd`.
   Result<std::unique_ptr<File>> open_file(Inode& inode, std::shared_ptr<OpenInode> shared,
-                                          UniqueFd fd, const Requester& opener);
+                                          UniqueFd fd, const Opening& opening);
 
   /// Open handles. The kernel holds bare pointers to them; this owns them.
   std::mutex files_mutex;

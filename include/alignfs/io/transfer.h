@@ -19,6 +19,8 @@ enum class Durability : std::uint8_t { none, data, file };
 
 /// The RWF_* flag that asks for it, or 0.
 int rwf_flag(Durability durability);
+/// What a descriptor with these O_* flags asks of each of its writes.
+Durability durability_of(int open_flags);
 
 /// A read or write of all of a buffer, in as many calls as it takes. To be awaited once, by a
 /// coroutine that goes on where the thread's engine ends the last call, or run() once.
