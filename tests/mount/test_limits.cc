@@ -73,8 +73,11 @@ INSTANTIATE_TEST_SUITE_P(Modes, OpenFiles, ::testing::Values(kMapped, kBuffered,
 TEST_P(OpenFiles, TenThousandAreOpenAtOnce) {
   constexpr unsigned kMappings = 4096;
   const ManyDescriptors descriptors(30'000);
-  // The daemon has two for each file.
-  const auto files = static_cast<unsigned>(std::min<rlim_t>(10'000, descriptors.count() / 2 - 200));
+  // The daemon has two for each file, and does without the third that unaligned writes would like.
+  // A sanitizer makes a pipe to see whether memory can be read, and takes it for lost if it cannot.
+  const rlim_t each = sanitized() ? 3 : 2;
+  const auto files =
+      static_cast<unsigned>(std::min<rlim_t>(10'000, descriptors.count() / each - 200));
   ASSERT_GE(files, kMappings + 1000);
   const auto name = [](unsigned i) { return std::to_string(i); };
   const auto content = [](unsigned i) { return pattern(200, i); };
