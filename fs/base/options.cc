@@ -79,6 +79,20 @@ Setter pass_on(std::string_view name) {
   };
 }
 
+/// The same for one that another word takes back, and that concerns the daemon, too.
+Setter turn(std::string_view name, bool MountOptions::*field, bool on) {
+  return [=](Parser& parser, std::string_view) {
+    auto& handed_on = parser.options.fuse;
+    if (on) {
+      handed_on.emplace_back(name);
+    } else {
+      std::erase(handed_on, name);
+    }
+    parser.options.*field = on;
+    return true;
+  };
+}
+
 Setter ignore() {
   return [](Parser&, std::string_view) { return true; };
 }
@@ -204,28 +218,10 @@ const std::vector<Spec>& specs() {
          [](Parser& parser, std::string_view value) {
            return set_seconds(parser.options.entry_timeout, value);
          }},
-        {"ro", "",
-         [](Parser& parser, std::string_view) {
-           parser.options.fuse.emplace_back("ro");
-           return parser.options.read_only = true;
-         }},
-        {"rw", "",
-         [](Parser& parser, std::string_view) {
-           std::erase(parser.options.fuse, "ro");
-           parser.options.read_only = false;
-           return true;
-         }},
-        {"noatime", "",
-         [](Parser& parser, std::string_view) {
-           parser.options.fuse.emplace_back("noatime");
-           return parser.options.no_atime = true;
-         }},
-        {"atime", "",
-         [](Parser& parser, std::string_view) {
-           std::erase(parser.options.fuse, "noatime");
-           parser.options.no_atime = false;
-           return true;
-         }},
+        {"ro", "", turn("ro", &Options::read_only, true)},
+        {"rw", "", turn("ro", &Options::read_only, false)},
+        {"noatime", "", turn("noatime", &Options::no_atime, true)},
+        {"atime", "", turn("noatime", &Options::no_atime, false)},
         {"fsname", "a name",
          [](Parser& parser, std::string_view value) {
            parser.options.fuse.push_back(fmt::format("fsname={}", value));

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -94,11 +93,7 @@ TEST_P(Neighbours, AppendsOnBothSidesOfTheMountAllSurvive) {
 
 TEST_P(Neighbours, AnAppendOnlyFileTakesAppendsAlone) {
   write_file(backing("file"), "one");
-  const auto set_flags = [&](int flags) {
-    const Fd fd = open_file(backing("file"), O_RDONLY);
-    return ioctl(fd.get(), FS_IOC_SETFLAGS, &flags);
-  };
-  ASSERT_EQ(set_flags(FS_APPEND_FL), 0);
+  ASSERT_EQ(set_file_flags(backing("file"), FS_APPEND_FL), 0);
   EXPECT_EQ(open(mounted("file").c_str(), O_WRONLY), -1);
   EXPECT_EQ(errno, EPERM);
   const int fd = open(mounted("file").c_str(), O_WRONLY | O_APPEND);
@@ -106,7 +101,7 @@ TEST_P(Neighbours, AnAppendOnlyFileTakesAppendsAlone) {
   const std::string more(5000, 'x');
   EXPECT_EQ(write(fd, more.data(), more.size()), ssize_t(more.size()));
   close(fd);
-  ASSERT_EQ(set_flags(0), 0);
+  ASSERT_EQ(set_file_flags(backing("file"), 0), 0);
   EXPECT_EQ(read_file(backing("file")), "one" + more);
 }
 
@@ -115,11 +110,7 @@ TEST_P(Neighbours, AnAppendOnlyFileKeepsItsSetuidBitAndItsBytes) {
   if (GetParam().passthrough) return;  // the kernel writes, as root
   write_file(backing("file"), "one");
   ASSERT_EQ(chmod(backing("file").c_str(), 04777), 0);
-  const auto set_flags = [&](int flags) {
-    const Fd fd = open_file(backing("file"), O_RDONLY);
-    return ioctl(fd.get(), FS_IOC_SETFLAGS, &flags);
-  };
-  ASSERT_EQ(set_flags(FS_APPEND_FL), 0);
+  ASSERT_EQ(set_file_flags(backing("file"), FS_APPEND_FL), 0);
   const auto append_to = [&](const std::string& path) {
     return as_user(kStranger, kStrangersGroup, {}, [&] {
       const Fd fd(open(path.c_str(), O_WRONLY | O_APPEND));
@@ -128,7 +119,7 @@ TEST_P(Neighbours, AnAppendOnlyFileKeepsItsSetuidBitAndItsBytes) {
     });
   };
   const int native = append_to(backing("file")), ours = append_to(mounted("file"));
-  ASSERT_EQ(set_flags(0), 0);
+  ASSERT_EQ(set_file_flags(backing("file"), 0), 0);
   EXPECT_EQ(native, EPERM);
   EXPECT_EQ(ours, EPERM);
   EXPECT_EQ(read_file(backing("file")), "one");

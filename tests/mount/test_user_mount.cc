@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -192,17 +191,13 @@ TEST_P(UserMountMode, AppendOnlyFileThatMayOnlyBeWrittenTakesAppends) {
   write_file(*source_ / "log", "first ");
   ASSERT_EQ(chown((*source_ / "log").c_str(), kUser, kUser), 0);
   ASSERT_EQ(chmod((*source_ / "log").c_str(), 0200), 0);
-  const auto set_flags = [&](int flags) {
-    const Fd fd = open_file(*source_ / "log", O_RDONLY);
-    return ioctl(fd.get(), FS_IOC_SETFLAGS, &flags);
-  };
-  ASSERT_EQ(set_flags(FS_APPEND_FL), 0);
+  ASSERT_EQ(set_file_flags(*source_ / "log", FS_APPEND_FL), 0);
   const int result = on_mount(GetParam().options, [&] {
     const Fd fd(open(mounted("log").c_str(), O_WRONLY | O_APPEND));
     if (!fd) return errno;
     return write(fd.get(), "second", 6) == 6 ? 0 : errno;
   });
-  ASSERT_EQ(set_flags(0), 0);
+  ASSERT_EQ(set_file_flags(*source_ / "log", 0), 0);
   EXPECT_EQ(result, 0);
   EXPECT_EQ(read_file(*source_ / "log"), "first second");
 }

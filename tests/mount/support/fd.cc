@@ -1,5 +1,7 @@
 #include "mount/support/fd.h"
 
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -57,6 +59,11 @@ std::string try_pread(const Fd& fd, off_t offset, std::size_t length) {
   if (got < 0) return "errno " + std::to_string(errno);
   bytes.resize(static_cast<std::size_t>(got));
   return bytes;
+}
+
+int set_file_flags(const std::string& path, int flags) {
+  const Fd fd = open_file(path, O_RDONLY);
+  return ioctl(fd.get(), FS_IOC_SETFLAGS, &flags);
 }
 
 std::int64_t size_of(const std::string& path) {

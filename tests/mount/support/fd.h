@@ -46,6 +46,10 @@ void write_file(const std::string& path, const std::string& content);
 /// What pread() gave: its bytes, or "errno N".
 std::string try_pread(const Fd& fd, off_t offset, std::size_t length);
 
+/// Gives the file the flags of chattr(1), FS_APPEND_FL among them, and no others. 0, or -1 with
+/// errno.
+int set_file_flags(const std::string& path, int flags);
+
 /// Size by stat(); throws on failure.
 std::int64_t size_of(const std::string& path);
 
