@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "alignfs/base/result.h"
-#include "alignfs/base/unique_fd.h"
+#include "alignfs/fuse/machine_setting.h"
 
 namespace alignfs::kernel {
 
@@ -22,7 +22,7 @@ Status check_max_request(std::size_t bytes);
 /// Holds fs.fuse.max_pages_limit at what requests of some size need, while a mount is made. The
 /// kernel keeps with each mount the limit that it was made under (fuse_conn_init of
 /// fs/fuse/inode.c), so what is raised is put back here: no other mount is given more than the
-/// machine's administrator allows. Mounts of alignfs take turns, by flock(2) of the setting.
+/// machine's administrator allows.
 class RaisedPageLimit {
  public:
   /// Raises the limit if requests of `bytes` and the page in reserve need it.
@@ -31,12 +31,13 @@ class RaisedPageLimit {
   RaisedPageLimit(const RaisedPageLimit&) = delete;
   RaisedPageLimit& operator=(const RaisedPageLimit&) = delete;
 
-  /// An error where the limit stayed lower; check_max_request() tells beforehand. A mount that is
-  /// made all the same has its requests cut anywhere.
+  /// An error where the limit stayed lower; check_max_request() tells most of them beforehand.
+  /// EBUSY where another process holds the setting locked. A mount that is made all the same has
+  /// its requests cut anywhere.
   const Status& status() const { return status_; }
 
  private:
-  UniqueFd setting_;
+  Result<MachineSetting> setting_;
   Status status_;
   std::size_t before_ = 0;  ///< 0 where nothing was raised
   std::size_t raised_ = 0;
