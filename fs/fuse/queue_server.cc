@@ -20,8 +20,12 @@ using std::chrono::milliseconds;
 /// What a server does itself takes no longer than this as a rule: about what handing it over and
 /// taking the answer back would cost.
 constexpr microseconds kShort(100);
-/// After something that took this long nothing is risked for a while.
-constexpr milliseconds kTooLong(2);
+/// After something that took this long nothing is risked for kCaution times as long, so that no
+/// more than that part of a server's time is lost to those who wait behind it. Not longer than
+/// kLongest: the machine may have stood still meanwhile.
+constexpr milliseconds kTooLong(10);
+constexpr int kCaution = 16;
+constexpr std::chrono::seconds kLongest(2);
 /// A single caller's call to the backing that takes longer than this is not worth waiting for.
 constexpr microseconds kShortCall(500);
 /// A server that has something to do so soon after the watch freed it was kept from it: it gets the
@@ -225,14 +229,19 @@ void QueueServer::run_here(RingEntry& entry) {
   if (gives_way_) use.emplace(blocking);
   const auto time = occupied_by(entry);
   usual_ += (time - usual_) / 8;
-  if (time > kTooLong) careful_.begin();
+  if (time > kTooLong) be_careful_after(time);
 }
 
 /// A single caller's call to the backing is cheaper by a system call that waits than by the ring.
 void QueueServer::call_here(RingEntry& entry) {
   BlockingEngine blocking;
   const Engine::Use use(blocking);
-  if (occupied_by(entry) > kShortCall) careful_.begin();
+  const auto time = occupied_by(entry);
+  if (time > kShortCall) be_careful_after(time);
+}
+
+void QueueServer::be_careful_after(Clock::duration time) {
+  careful_.begin(Clock::now(), std::min<Clock::duration>(kCaution * time, kLongest));
 }
 
 QueueServer::Clock::duration QueueServer::occupied_by(RingEntry& entry) {

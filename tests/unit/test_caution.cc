@@ -15,6 +15,15 @@ TEST(Caution, HoldsForItsTimeFromWhenItBegan) {
   EXPECT_FALSE(caution.holds());
 }
 
+TEST(Caution, HoldsForAsLongAsItIsTold) {
+  Caution caution;
+  const auto before = Caution::Clock::now() - 2 * Caution::kTime;
+  caution.begin(before, std::chrono::hours(1));
+  EXPECT_TRUE(caution.holds());
+  caution.begin(before, Caution::kTime);
+  EXPECT_FALSE(caution.holds());
+}
+
 TEST(Caution, BeginsNow) {
   Caution caution;
   const auto before = Caution::Clock::now();

@@ -5,14 +5,16 @@
 
 namespace alignfs {
 
-/// A tenth of a second in which nothing is risked, because something that was tried went badly.
-/// Thread-safe. Costs no look at the clock before anything has.
+/// A time in which nothing is risked, because something that was tried went badly: a tenth of a
+/// second unless told. Thread-safe. Costs no look at the clock before anything has.
 class Caution {
  public:
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::milliseconds kTime{100};
 
-  void begin(Clock::time_point now) { until_ = (now + kTime).time_since_epoch().count(); }
+  void begin(Clock::time_point now, Clock::duration time = kTime) {
+    until_ = (now + time).time_since_epoch().count();
+  }
   void begin() { begin(Clock::now()); }
 
   bool holds() const {

@@ -107,6 +107,7 @@ class QueueServer final : public RingEntry::Server {
   bool may_run_here(const Pace& pace);
   void run_here(RingEntry& entry);
   void call_here(RingEntry& entry);
+  void be_careful_after(Clock::duration time);
   Clock::duration occupied_by(RingEntry& entry);
   void commit(RingEntry& entry);
   void commit_what_others_answered();
