@@ -32,8 +32,7 @@ if ! { [ -r /dev/fuse ] && [ -w /dev/fuse ]; }; then
   say "/dev/fuse cannot be opened: every test that mounts will be skipped"
 fi
 
-# Mounts with fuse_uring=on switch this on for the whole machine where root makes them, and users'
-# need it to be on, whichever test comes first.
+# Users' mounts with fuse_uring=on need it to be on, and cannot switch it on as root's do.
 setting=/sys/module/fuse/parameters/enable_uring
 if [ -w "$setting" ]; then
   before=$(cat "$setting")

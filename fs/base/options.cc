@@ -156,9 +156,12 @@ const std::vector<Spec>& specs() {
                                              {"uring", Options::Engine::uring},
                                              {"threads", Options::Engine::threads}});
          }},
-        {"fuse_uring", "off or on",
+        {"fuse_uring", "auto, off or on",
          [](Parser& parser, std::string_view value) {
-           return set_word<bool>(parser.options.fuse_uring, value, {{"off", false}, {"on", true}});
+           return set_word<Options::FuseUring>(parser.options.fuse_uring, value,
+                                               {{"auto", Options::FuseUring::automatic},
+                                                {"off", Options::FuseUring::off},
+                                                {"on", Options::FuseUring::on}});
          }},
         {"poll", "microseconds from 0 to 1000",
          [](Parser& parser, std::string_view value) {
@@ -287,7 +290,7 @@ bool may_use_io_uring(const MountOptions& options) {
   return options.engine != MountOptions::Engine::threads;
 }
 bool reads_device(const MountOptions& options) {
-  return may_use_io_uring(options) && !options.fuse_uring;
+  return may_use_io_uring(options) && options.fuse_uring != MountOptions::FuseUring::on;
 }
 bool is_strict(const MountOptions& options) { return options.is_strict(); }
 
@@ -312,13 +315,23 @@ constexpr Use kUses[] = {
     {"map_populate", is_mapped, "mode=mapped"},
     {"passthrough", is_not_direct, "mode=mapped or mode=buffered"},
     {"fuse_uring", may_use_io_uring, "engine=auto or engine=uring"},
-    {"poll", reads_device, "engine=auto or engine=uring with fuse_uring=off"},
+    {"poll", reads_device, "engine=auto or engine=uring with fuse_uring=auto or off"},
     {"share_processor", may_use_io_uring, "engine=auto or engine=uring"},
 };
 
 const Use* find_use(std::string_view option) {
   return std::find_if(std::begin(kUses), std::end(kUses),
                       [&](const Use& use) { return use.option == option; });
+}
+
+/// What is left to be chosen, as far as something else that was given says it.
+void settle_choices(Parser& parser) {
+  using FuseUring = MountOptions::FuseUring;
+  auto& fuse_uring = parser.options.fuse_uring;
+  // Who is told how long to look for requests is to look for them.
+  const bool looks =
+      std::find(parser.given.begin(), parser.given.end(), "poll") != parser.given.end();
+  if (looks && fuse_uring == FuseUring::automatic) fuse_uring = FuseUring::off;
 }
 
 std::string check_combination(const Parser& parser) {
@@ -351,6 +364,7 @@ ParsedOptions parse_mount_options(const std::vector<std::string>& arguments) {
       }
     }
   }
+  settle_choices(parser);
   return {parser.options, check_combination(parser)};
 }
 
@@ -360,6 +374,7 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
   static constexpr const char* kEnforce[] = {"all", "odirect"};
   static constexpr const char* kMode[] = {"direct", "mapped", "buffered"};
   static constexpr const char* kEngine[] = {"auto", "uring", "threads"};
+  static constexpr const char* kFuseUring[] = {"auto", "off", "on"};
   static constexpr const char* kAdvice[] = {"normal", "sequential", "random", "willneed"};
   std::vector<std::pair<std::string, std::string>> list = {
       {"mode", kMode[int(options.mode)]},
@@ -373,7 +388,7 @@ std::vector<std::pair<std::string, std::string>> list_options(const MountOptions
       {"passthrough", on_off(options.passthrough)},
       {"dsync", on_off(options.dsync)},
       {"engine", kEngine[int(options.engine)]},
-      {"fuse_uring", on_off(options.fuse_uring)},
+      {"fuse_uring", kFuseUring[int(options.fuse_uring)]},
       {"poll", std::to_string(options.poll.count())},
       {"share_processor", on_off(options.share_processor)},
       {"max_request", options.max_request ? std::to_string(*options.max_request) : "auto"},

@@ -304,7 +304,10 @@ std::string Control::stats_text() const {
 
 std::string Control::options_text() const {
   std::string text = fmt::format("source={}\n", filesystem_.source);
+  const bool over_io_uring = filesystem_.features.over_io_uring;
   for (const auto& [name, value] : list_options(filesystem_.options)) {
+    // Nobody looks for requests where they come by themselves.
+    if (over_io_uring && name == "poll") continue;
     text += fmt::format("{}={}\n", name, value);
   }
   // What auto became, and what the kernel granted.
@@ -327,8 +330,7 @@ std::string Control::options_text() const {
   text += fmt::format("max_request.effective={}\nmax_read={}\n", filesystem_.features.max_request,
                       filesystem_.features.max_read);
   text += fmt::format("engine.effective={}\n", filesystem_.uses_io_uring ? "uring" : "threads");
-  text +=
-      fmt::format("fuse_uring.effective={}\n", filesystem_.features.over_io_uring ? "on" : "off");
+  text += fmt::format("fuse_uring.effective={}\n", over_io_uring ? "on" : "off");
   text += fmt::format("shared_mmap={}\n", filesystem_.features.passthrough      ? "backing"
                                           : filesystem_.features.direct_io_mmap ? "page_cache"
                                                                                 : "off");

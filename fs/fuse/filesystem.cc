@@ -13,8 +13,10 @@
 
 #include "alignfs/file/buffered_file.h"
 #include "alignfs/file/mapped_file.h"
+#include "alignfs/fuse/io_uring_offer.h"
 #include "alignfs/fuse/page_limit.h"
 #include "alignfs/fuse/queue_crew.h"
+#include "alignfs/fuse/ring_entry.h"
 #include "alignfs/io/fault_guard.h"
 #include "alignfs/io/filesystem_kind.h"
 #include "alignfs/io/probe.h"
@@ -53,26 +55,60 @@ bool choose_io_uring(const MountOptions& options, std::string& complaint) {
   return false;
 }
 
-/// Settles the queues where FUSE over io_uring is asked for. `complaint` gets one line if it is not
-/// to be had.
-void choose_queues(Filesystem& filesystem, std::string& complaint) {
-  if (!filesystem.options.fuse_uring) return;
-  const auto processors = kernel::processors();
-  const auto entries = QueueCrew::entries_for(filesystem.receive_buffers.limit(), processors);
-  if (!filesystem.uses_io_uring) {
-    complaint =
-        "option 'fuse_uring' does not take 'on' here: no io_uring (-o engine=uring says why)";
-  } else if (entries == 0) {
-    complaint = fmt::format(
-        "option 'fuse_uring' does not take 'on' here: {} workers have no buffers for {} processors "
-        "(-o threads= takes more)",
-        filesystem.workers, processors.possible);
-  } else if (const auto offered = kernel::switch_on_io_uring(); !offered) {
-    complaint = fmt::format("option 'fuse_uring' does not take 'on' here: {} ({})",
-                            offered.error().context, std::strerror(offered.code()));
+/// Why there cannot be queues of FUSE over io_uring; empty if there can.
+std::string obstacle_to_queues(const Filesystem& filesystem, unsigned entries) {
+  if (!filesystem.uses_io_uring) return "no io_uring (-o engine=uring says why)";
+  if (entries == 0) {
+    return fmt::format("threads={} leaves no buffers for {} processors (more threads do)",
+                       filesystem.workers, filesystem.processors.possible);
   }
-  filesystem.processors = processors;
-  filesystem.queue_entries = entries;
+  if (const auto offer = kernel::check_io_uring_offer(); !offer) {
+    return fmt::format("{} ({})", offer.error().context, std::strerror(offer.code()));
+  }
+  return {};
+}
+
+/// Why a mount that leaves the choice to us does without queues that it might have; empty if it has
+/// them.
+std::string objection_to_queues(const Filesystem& filesystem, unsigned entries) {
+  // With fewer, callers of one processor wait for each other's answers.
+  constexpr unsigned kFewest = 7;
+  if (const char* objection = kernel::objection_to_io_uring()) return objection;
+  if (!filesystem.local) return "SOURCE is not on a filesystem known to be local";
+  const auto& processors = filesystem.processors;
+  if (processors.possible != processors.online.size()) {
+    return "processors may come while it is mounted, and would have a queue for one request";
+  }
+  if (entries < kFewest) {
+    return fmt::format("threads={} leaves buffers for {} requests of a processor",
+                       filesystem.workers, entries);
+  }
+  return {};
+}
+
+/// Settles the queues where requests are to come by io_uring. `complaint` gets one line if that is
+/// asked for and not to be had.
+void choose_queues(Filesystem& filesystem, std::string& complaint) {
+  using FuseUring = MountOptions::FuseUring;
+  const auto asked = filesystem.options.fuse_uring;
+  const bool ours = asked == FuseUring::automatic;
+  // The requests of the other modes are short, and what they cost is waking each other; direct ones
+  // wait for the disk, and a disk that is given many at once gains more than they do.
+  const bool suits =
+      filesystem.uses_io_uring && filesystem.options.mode != MountOptions::Mode::direct;
+  if (asked == FuseUring::off || (ours && !suits)) return;
+  filesystem.processors = kernel::processors();
+  const auto entries =
+      QueueCrew::entries_for(filesystem.receive_buffers.limit(), filesystem.processors);
+  auto reason = ours ? objection_to_queues(filesystem, entries) : "";
+  if (reason.empty()) reason = obstacle_to_queues(filesystem, entries);
+  if (reason.empty()) {
+    filesystem.queue_entries = entries;
+  } else if (ours) {
+    spdlog::info("requests come by reads of /dev/fuse, not by io_uring: {}", reason);
+  } else {
+    complaint = fmt::format("option 'fuse_uring' does not take 'on' here: {}", reason);
+  }
 }
 
 /// Buffers of `size` bytes for requests that a worker may have, so that it has 8 MiB altogether:
@@ -242,7 +278,8 @@ Result<std::unique_ptr<File>> Filesystem::open_file(Inode& inode, std::shared_pt
 }
 
 std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
-                                               const std::string& source, std::string& complaint) {
+                                               const std::string& source, std::string& complaint,
+                                               Queues queues) {
   const auto directory_fds = raise_descriptor_limit();
   UniqueFd directory(::open(source.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory) {
@@ -283,8 +320,6 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
       options, source, worker_count(options), max_request,
       kernel::choose_max_read(max_request, block, options.is_strict()));
   filesystem->uses_io_uring = uses_io_uring;
-  choose_queues(*filesystem, complaint);
-  if (!complaint.empty()) return nullptr;
   if (direct) filesystem->direct.vector = probe_vector_rule(directory.get());
   filesystem->source_geometry = geometry;
   auto inodes = InodeTable::create(std::move(directory), directory_fds);
@@ -296,6 +331,8 @@ std::unique_ptr<Filesystem> Filesystem::create(const MountOptions& options,
   const auto root = filesystem->inodes->path_of(filesystem->inodes->root());
   filesystem->local_disk = is_local_disk_filesystem(root->get());
   filesystem->local = is_local_filesystem(root->get());
+  if (queues == Queues::as_asked) choose_queues(*filesystem, complaint);
+  if (!complaint.empty()) return nullptr;
   if (options.mode == MountOptions::Mode::mapped) {
     install_fault_guard();
     if (!filesystem->local_disk) {

@@ -13,9 +13,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <fstream>
 #include <optional>
-#include <string>
 
 #include "alignfs/base/alignment.h"
 #include "alignfs/base/unique_fd.h"
@@ -67,8 +65,6 @@ constexpr unsigned long kBackingClose = _IOW(229, 2, std::uint32_t);  // FUSE_DE
 
 /// FUSE mounts may stack on the backing once; the mount itself may then be the lower layer of none.
 constexpr std::uint32_t kStackDepth = 1;
-
-constexpr const char* kEnableIoUring = "/sys/module/fuse/parameters/enable_uring";
 
 struct InitPatch {
   std::uint64_t offered = 0;
@@ -167,18 +163,6 @@ const RequestExtras& current_request() { return state.extras; }
 std::size_t choose_max_read(std::size_t max_request, std::uint32_t block, bool strict) {
   const bool gains = std::has_single_bit(max_request + kPageSize);
   return strict || block > kPageSize || !gains ? max_request : max_request + kPageSize;
-}
-
-Status switch_on_io_uring() {
-  std::string state;
-  if (!(std::ifstream(kEnableIoUring) >> state)) return Error{EOPNOTSUPP, "it takes Linux 6.14"};
-  if (state == "Y") return {};
-  const UniqueFd file(::open(kEnableIoUring, O_WRONLY | O_CLOEXEC));
-  if (!file || ::write(file.get(), "Y", 1) != 1) {
-    return last_error("the parameter enable_uring of the fuse module is off and cannot be set");
-  }
-  spdlog::info("enable_uring of the fuse module switched on, for all mounts to come");
-  return {};
 }
 
 void request_features(Features& features, bool want_passthrough, bool want_io_uring) {

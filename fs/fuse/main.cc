@@ -49,8 +49,9 @@ Mount options, default first:
   passthrough                      mapped, buffered: the kernel serves files itself where it can
   dsync                            every write is on media before it returns
   engine=auto|uring|threads        how the backing is called
-  fuse_uring=off|on                requests come by io_uring, not by reads of /dev/fuse
+  fuse_uring=auto|off|on           requests come by io_uring, not by reads of /dev/fuse
   poll=50|N                        microseconds to look for the next request before sleeping
+  share_processor=on|off           who serves a caller who is alone may share his processor
   max_request=auto|N               bytes of one request; root may exceed the kernel's limit
   threads=auto|N                   workers
   report=log|log+tty               reject: also show refusals on the refused program's terminal
@@ -132,6 +133,27 @@ int complain(std::optional<Daemon>& daemon, const std::string& complaint) {
   return kMountFailed;
 }
 
+/// Mounts, and serves until that ends. Returns one line for a person if nothing was mounted.
+std::string serve_mount(std::optional<Daemon>& daemon, const MountOptions& options,
+                        const MountPaths& paths, Filesystem::Queues queues) {
+  std::string complaint;
+  {
+    const auto filesystem = Filesystem::create(options, paths.source, complaint, queues);
+    if (!filesystem) return complaint;
+    Session session(*filesystem);
+    complaint = session.start(paths.mountpoint);
+    if (complaint.empty()) {
+      spdlog::info("{} mounted at {}", paths.source, paths.mountpoint);
+      if (daemon) daemon->succeeded();
+      session.run();
+      return {};
+    }
+    if (!session.may_do_without_queues()) return complaint;
+  }
+  spdlog::warn("{}: mounting anew for reads of /dev/fuse", complaint);
+  return serve_mount(daemon, options, paths, Filesystem::Queues::none);
+}
+
 int serve(std::optional<Daemon>& daemon, const CommandLine& line, const MountOptions& options,
           const MountPaths& paths) {
   if (const auto opened = set_up_log(log_target(line, options),
@@ -142,16 +164,8 @@ int serve(std::optional<Daemon>& daemon, const CommandLine& line, const MountOpt
   }
   block_signals();
   try {
-    std::string complaint;
-    const auto filesystem = Filesystem::create(options, paths.source, complaint);
-    if (!filesystem) return complain(daemon, complaint);
-    Session session(*filesystem);
-    complaint = session.start(paths.mountpoint);
-    if (!complaint.empty()) return complain(daemon, complaint);
-    spdlog::info("{} mounted at {}", paths.source, paths.mountpoint);
-    if (daemon) daemon->succeeded();
-    session.run();
-    return 0;
+    const auto complaint = serve_mount(daemon, options, paths, Filesystem::Queues::as_asked);
+    return complaint.empty() ? 0 : complain(daemon, complaint);
   } catch (const std::exception& problem) {
     // What was set up is taken down again by now.
     return complain(daemon, problem.what());

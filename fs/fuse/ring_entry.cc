@@ -3,10 +3,7 @@
 #include <linux/fuse.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <string>
 
 #include "alignfs/base/alignment.h"
 
@@ -30,21 +27,6 @@ constexpr std::uint64_t kOurs = 1ull << 63;
 constexpr unsigned kAddressBits = 48;
 constexpr std::uint64_t kAddress = (1ull << kAddressBits) - 1;
 
-/// Numbers listed in a file as ranges: "0-3" or "0,2-5". Empty if it says nothing of the kind.
-std::vector<unsigned> numbers_in(const char* path) {
-  std::ifstream file(path);
-  std::vector<unsigned> numbers;
-  for (std::string range; std::getline(file, range, ',');) {
-    unsigned first = 0, last = 0;
-    const int found = std::sscanf(range.c_str(), "%u-%u", &first, &last);
-    if (found < 1) return {};
-    for (unsigned number = first; number <= (found == 2 ? last : first); ++number) {
-      numbers.push_back(number);
-    }
-  }
-  return numbers;
-}
-
 // What happened before an answer happened before the request that the caller makes when he has it.
 // The thread sanitizer knows that of read(2) and write(2), and must be told of a ring.
 #ifdef __SANITIZE_THREAD__
@@ -66,15 +48,6 @@ struct RingEntry::Headers {
   std::uint32_t payload_size, padding;
   std::uint64_t reserved;
 };
-
-kernel::Processors kernel::processors() {
-  const auto possible = numbers_in("/sys/devices/system/cpu/possible");
-  auto online = numbers_in("/sys/devices/system/cpu/online");
-  // The kernel counts the queues and does not look for gaps.
-  std::erase_if(online, [&](unsigned number) { return number >= possible.size(); });
-  if (online.empty()) return {};
-  return {unsigned(possible.size()), std::move(online)};
-}
 
 std::size_t RingEntry::buffer_size(std::size_t payload) { return kPageSize + payload; }
 

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "alignfs/fuse/io_uring_offer.h"
 #include "alignfs/fuse/operations.h"
 #include "alignfs/fuse/page_limit.h"
 #include "alignfs/fuse/queue_crew.h"
@@ -161,8 +162,15 @@ std::string Session::start(const std::string& mountpoint) {
   ended_by_.reset(::signalfd(-1, &ending, SFD_CLOEXEC));
   if (!gone_ || !ended_by_) return fmt::format("cannot wait for signals: {}", std::strerror(errno));
 
-  if (auto complaint = mount(mountpoint); !complaint.empty()) return complaint;
-  if (!negotiate()) return "cannot agree on a protocol with the kernel's FUSE";
+  {
+    const kernel::IoUringOffer offer(filesystem_.queue_entries != 0);
+    if (const auto& offered = offer.status(); !offered) {
+      auto complaint = lacks_queues(offered.error().context, std::strerror(offered.code()));
+      if (!complaint.empty()) return complaint;
+    }
+    if (auto complaint = mount(mountpoint); !complaint.empty()) return complaint;
+    if (!negotiate()) return "cannot agree on a protocol with the kernel's FUSE";
+  }
   filesystem_.settle_passthrough();
   if (auto complaint = start_crew(); !complaint.empty()) return complaint;
 
@@ -176,19 +184,36 @@ std::string Session::start(const std::string& mountpoint) {
 
 std::string Session::start_crew() {
   const bool over_io_uring = filesystem_.features.over_io_uring;
-  if (filesystem_.options.fuse_uring && !over_io_uring) {
-    return "option 'fuse_uring' does not take 'on' here: the kernel does not offer it";
+  if (filesystem_.queue_entries != 0 && !over_io_uring) {
+    auto complaint = lacks_queues("the kernel does not offer it", "in INIT");
+    if (!complaint.empty()) return complaint;
   }
   try {
     crew_ = over_io_uring ? make_queue_crew() : make_crew();
     crew_->start();
   } catch (const std::system_error& problem) {
-    if (over_io_uring) {
-      return fmt::format("option 'fuse_uring' does not take 'on' here: {}", problem.what());
+    if (!over_io_uring) {
+      return fmt::format("cannot start {} workers: {} (-o threads= takes fewer)",
+                         filesystem_.workers, problem.what());
     }
-    return fmt::format("cannot start {} workers: {} (-o threads= takes fewer)", filesystem_.workers,
+    // The kernel has been told that requests are taken by io_uring, and waits for that.
+    may_do_without_queues_ = filesystem_.options.fuse_uring == MountOptions::FuseUring::automatic;
+    return fmt::format("{}: {}",
+                       may_do_without_queues_ ? "requests do not come by io_uring"
+                                              : "option 'fuse_uring' does not take 'on' here",
                        problem.what());
   }
+  return {};
+}
+
+/// Before the kernel has been told that requests are taken by io_uring. One line if they must be;
+/// else it goes on without.
+std::string Session::lacks_queues(const char* what, const char* why) {
+  if (filesystem_.options.fuse_uring == MountOptions::FuseUring::on) {
+    return fmt::format("option 'fuse_uring' does not take 'on' here: {} ({})", what, why);
+  }
+  spdlog::info("requests come by reads of /dev/fuse, not by io_uring: {} ({})", what, why);
+  filesystem_.queue_entries = 0;
   return {};
 }
 

@@ -23,24 +23,6 @@ def version(program):
     return answer.stdout.strip().splitlines()[0]
 
 
-ENABLE_URING = "/sys/module/fuse/parameters/enable_uring"
-
-
-@contextlib.contextmanager
-def kept_setting():
-    """What a mount changes of the machine, the next one must not find."""
-    before = None
-    if os.path.exists(ENABLE_URING):
-        with open(ENABLE_URING) as file:
-            before = file.read()
-    try:
-        yield
-    finally:
-        if before is not None:
-            with open(ENABLE_URING, "w") as file:
-                file.write(before)
-
-
 class Place:
     """A directory to measure in. `command` gives the arguments of a daemon that stays in the
     foreground; without one it is the raw disk."""
@@ -55,8 +37,8 @@ class Place:
         if self._command is None:
             yield disk, None
             return
-        with kept_setting(), served(lambda mountpoint: self._command(disk, mountpoint),
-                                     must_end_well=not self.peer) as place:
+        with served(lambda mountpoint: self._command(disk, mountpoint),
+                    must_end_well=not self.peer) as place:
             yield place
 
 

@@ -19,7 +19,6 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "python"))
 from alignfs_testing import alignfs, begin, loop_disk, served  # noqa: E402
-from places import kept_setting  # noqa: E402
 
 SIZE = 64 << 20
 SECONDS = 2
@@ -78,8 +77,7 @@ def main():
             for number in range(rounds):
                 print(f"round {number + 1} of {rounds}", file=sys.stderr)
                 for engine in ENGINES:
-                    with (kept_setting(),
-                          alignfs(slow[0], engine + ",attr_timeout=0") as mountpoint):
+                    with alignfs(slow[0], engine + ",attr_timeout=0") as mountpoint:
                         ratios[engine].append(measure(mountpoint))
     print("| engine | reads beside slow calls, of those without |\n|---|---|")
     for engine in ENGINES:

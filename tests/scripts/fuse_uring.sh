@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Requests by io_uring: where they are asked for alone, and what makes the kernel offer them. Sets
-# the parameter enable_uring of the fuse module back.
+# Requests by io_uring where they are asked for, what makes the kernel offer them, and that it does
+# for that mount alone. Puts the parameter enable_uring of the fuse module back.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/../real/lib/mounts.sh"
 
@@ -12,6 +12,7 @@ make_disk
 serves() {
   mount_alignfs "$1"
   grep -qx "fuse_uring.effective=$2" "$work/mount/.alignfs/options" || fail "$1: not $2"
+  [[ $(cat "$setting") == "$state" ]] || fail "$1: the kernel's setting is not what it was"
   dd if="$work/data" of="$work/mount/file" bs=1000 status=none
   cmp "$work/data" "$work/mount/file" || fail "$1: wrong bytes"
   unmount_alignfs
@@ -29,9 +30,12 @@ refuses() {
   echo "ok  $1: refused"
 }
 
+# This script's mount namespace ends with it.
+state=N
 echo N >"$setting"
 serves engine=uring off
-[[ $(cat "$setting") == N ]] || fail "switched on unasked"
+serves mode=mapped off
+grep -q "not by io_uring: it is .*chosen" "$work/log" || fail "not said why"
 
 # As containers see it.
 parameters=$(dirname "$setting")
@@ -42,10 +46,11 @@ umount "$parameters"
 
 # Eight workers have buffers for any machine; one has them for few processors.
 serves fuse_uring=on,threads=8 on
-grep -q "enable_uring of the fuse module switched on" "$work/log" || fail "not said"
-[[ $(cat "$setting") == Y ]] || fail "not switched on"
-serves engine=auto off
 serves mode=mapped,fuse_uring=on on
+# What somebody else has switched on stays on.
+state=Y
+echo Y >"$setting"
+serves mode=buffered,fuse_uring=on on
 refuses engine=threads,fuse_uring=on "option 'fuse_uring' is used by engine=auto or engine=uring"
 serves fuse_uring=off off
 

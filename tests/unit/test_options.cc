@@ -79,9 +79,17 @@ TEST(Options, ThatProcessorsAreSharedCanBeLeftOut) {
 }
 
 TEST(Options, RequestsByIoUringAreAChoice) {
-  EXPECT_FALSE(parsed({}).fuse_uring);
-  EXPECT_TRUE(parsed({"fuse_uring=on"}).fuse_uring);
-  EXPECT_FALSE(parsed({"engine=uring,fuse_uring=on,fuse_uring=off"}).fuse_uring);
+  using FuseUring = MountOptions::FuseUring;
+  EXPECT_EQ(parsed({}).fuse_uring, FuseUring::automatic);
+  EXPECT_EQ(parsed({"fuse_uring=on"}).fuse_uring, FuseUring::on);
+  EXPECT_EQ(parsed({"engine=uring,fuse_uring=on,fuse_uring=off"}).fuse_uring, FuseUring::off);
+  EXPECT_EQ(parsed({"fuse_uring=off,fuse_uring=auto"}).fuse_uring, FuseUring::automatic);
+}
+
+TEST(Options, WhoIsToldHowLongToLookForRequestsReadsTheDevice) {
+  using FuseUring = MountOptions::FuseUring;
+  EXPECT_EQ(parsed({"mode=mapped,poll=50"}).fuse_uring, FuseUring::off);
+  EXPECT_EQ(parsed({"poll=50,mode=mapped,fuse_uring=auto"}).fuse_uring, FuseUring::off);
 }
 
 TEST(Options, EveryModeIsTakenWithWhatItUses) {
@@ -196,10 +204,10 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"dsync=1", "dsync", "takes no value"}, Wrong{"threads=0", "0", "1 to 256"},
         Wrong{"engine=aio", "aio", "auto, uring or threads"},
         Wrong{"poll=1001", "1001", "0 to 1000"}, Wrong{"poll=-1", "-1", "0 to 1000"},
-        Wrong{"fuse_uring=auto", "auto", "off or on"},
+        Wrong{"fuse_uring=yes", "yes", "auto, off or on"},
         Wrong{"engine=threads,fuse_uring=on", "fuse_uring", "engine=auto or engine=uring"},
         Wrong{"engine=threads,poll=10", "poll", "engine=auto or engine=uring"},
-        Wrong{"fuse_uring=on,poll=10", "poll", "fuse_uring=off"},
+        Wrong{"fuse_uring=on,poll=10", "poll", "fuse_uring=auto or off"},
         Wrong{"dirsync", "dirsync", "unknown"}, Wrong{"share_processor=yes", "yes", "on or off"},
         Wrong{"engine=threads,share_processor=on", "share_processor",
               "engine=auto or engine=uring"},
@@ -242,6 +250,8 @@ TEST(Options, TheListShowsEveryOptionInForce) {
   EXPECT_EQ(listed("poll=7", "share_processor"), "on");
   EXPECT_EQ(listed("share_processor=off", "share_processor"), "off");
   EXPECT_EQ(listed("fuse_uring=on", "fuse_uring"), "on");
+  EXPECT_EQ(listed("mode=mapped", "fuse_uring"), "auto");
+  EXPECT_EQ(listed("mode=mapped,poll=7", "fuse_uring"), "off");
   EXPECT_EQ(listed("unaligned=reject,report=log+tty", "report"), "log+tty");
   EXPECT_EQ(listed("max_request=65536", "max_request"), "65536");
   EXPECT_EQ(listed("max_request=auto", "max_request"), "auto");

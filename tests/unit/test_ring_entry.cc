@@ -5,7 +5,6 @@
 
 #include <gtest/gtest.h>
 #include <linux/fuse.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <memory>
@@ -187,12 +186,6 @@ TEST_F(RingEntryTest, IsToldWhyTheKernelGaveItUp) {
   complete(-ENOTCONN);
   EXPECT_EQ(server_.lost_by, ENOTCONN);
   EXPECT_EQ(server_.arrivals, 0);
-}
-
-TEST(ProcessorQueues, AreThoseOfTheMachine) {
-  const auto processors = kernel::processors();
-  EXPECT_GE(processors.possible, processors.online.size());
-  EXPECT_EQ(long(processors.online.size()), ::sysconf(_SC_NPROCESSORS_ONLN));
 }
 
 }  // namespace

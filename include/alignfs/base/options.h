@@ -25,6 +25,10 @@ struct MountOptions {
   /// not at all, or by threads that wait.
   enum class Engine { automatic, uring, threads };
 
+  /// Whether requests come by io_uring as well: where that is known to be quicker and does no harm,
+  /// never, or always.
+  enum class FuseUring { automatic, off, on };
+
   Mode mode = Mode::direct;
   // Of mode=direct alone, up to require_direct.
   Unaligned unaligned = Unaligned::bounce;
@@ -38,8 +42,8 @@ struct MountOptions {
   bool passthrough = false;
   bool dsync = false;
   Engine engine = Engine::automatic;
-  /// With io_uring alone: requests come by it, too.
-  bool fuse_uring = false;
+  /// With io_uring alone.
+  FuseUring fuse_uring = FuseUring::automatic;
   /// With io_uring: how long the daemon looks for the next request before it sleeps; 0 is not at
   /// all.
   std::chrono::microseconds poll{50};

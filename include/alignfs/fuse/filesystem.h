@@ -19,7 +19,7 @@
 #include "alignfs/file/inode_table.h"
 #include "alignfs/fuse/control.h"
 #include "alignfs/fuse/kernel_features.h"
-#include "alignfs/fuse/ring_entry.h"
+#include "alignfs/fuse/processors.h"
 #include "alignfs/io/buffer_pool.h"
 #include "alignfs/io/mapping.h"
 #include "alignfs/report/reporter.h"
@@ -29,10 +29,13 @@ namespace alignfs {
 /// What a mount's request handlers work on. Made before the mount, torn down after it; one thread
 /// makes it, all workers use it.
 struct Filesystem {
+  /// Whether requests come by io_uring as MountOptions::fuse_uring has it, or not at all.
+  enum class Queues { as_asked, none };
+
   /// `source` is the absolute path of SOURCE. Logs what it finds out about the backing. Fails with
   /// one line for a person if the options cannot be had on this backing.
   static std::unique_ptr<Filesystem> create(const MountOptions& options, const std::string& source,
-                                            std::string& complaint);
+                                            std::string& complaint, Queues queues);
 
   explicit Filesystem(const MountOptions& mount_options, std::string source_path,
                       unsigned worker_count, std::size_t max_request, std::size_t max_read);
@@ -45,7 +48,7 @@ struct Filesystem {
   /// Requests are served by a RingCrew or a QueueCrew.
   bool uses_io_uring = false;
   /// Those that have a queue of FUSE over io_uring, and the requests that each holds; 0 where that
-  /// is not wanted.
+  /// is not wanted or not to be had.
   kernel::Processors processors;
   unsigned queue_entries = 0;
 

@@ -47,7 +47,7 @@ struct Features {
   bool direct_io_mmap = false;
   /// Program mmap handed to the backing file (Linux 6.9, CAP_SYS_ADMIN).
   bool passthrough = false;
-  /// Requests come by io_uring (Linux 6.14, where root has switched it on).
+  /// Requests come by io_uring (Linux 6.14, while it is switched on).
   bool over_io_uring = false;
 };
 
@@ -65,11 +65,6 @@ constexpr std::size_t max_payload(std::size_t max_request) { return max_request 
 /// that 3.14 cannot set, and `features` what the kernel offers of them. The last two are asked for
 /// where they are wanted.
 void request_features(Features& features, bool want_passthrough, bool want_io_uring);
-
-/// Lets the kernel offer FUSE over io_uring to mounts to come (the parameter enable_uring of its
-/// module), and says so in the log; nothing where it does already. EACCES without root, EOPNOTSUPP
-/// before Linux 6.14.
-Status switch_on_io_uring();
 
 /// Flags of an OPEN or CREATE reply that 3.14 cannot set. While a scope lives, such a reply sent on
 /// this thread gets them: parallel direct writes always, passthrough where `backing_id` is above 0.

@@ -13,6 +13,7 @@
 #include "alignfs/fuse/crew.h"
 #include "alignfs/fuse/early_interrupts.h"
 #include "alignfs/fuse/job_queue.h"
+#include "alignfs/fuse/processors.h"
 #include "alignfs/fuse/queue_server.h"
 #include "alignfs/fuse/ring_entry.h"
 #include "alignfs/fuse/watch.h"

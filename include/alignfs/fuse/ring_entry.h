@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "alignfs/io/buffer_pool.h"
 #include "alignfs/io/uring_engine.h"
@@ -17,19 +16,6 @@ namespace alignfs {
 /// /dev/fuse, requests come to places that the daemon has registered, and their answers are fetched
 /// there. The kernel keeps a queue of such places for each processor, and a caller's request goes
 /// to the queue of the processor he runs on. FORGET and INTERRUPT still come by read(2).
-namespace kernel {
-
-/// Processors, and so queues: the kernel waits for a place in each of them before it uses any.
-struct Processors {
-  /// All that the machine may ever have. 0 if it does not tell.
-  unsigned possible = 0;
-  /// Numbers of those that it has.
-  std::vector<unsigned> online;
-};
-Processors processors();
-
-}  // namespace kernel
-
 /// One such place, for one request at a time. Memory is a buffer of at least
 /// RingEntry::buffer_size() bytes:
 ///

@@ -24,6 +24,9 @@ class Session {
   /// then.
   std::string start(const std::string& mountpoint);
 
+  /// After start() has failed: it may be tried anew with Filesystem::Queues::none.
+  bool may_do_without_queues() const { return may_do_without_queues_; }
+
   /// Serves until the mount is gone or SIGINT, SIGTERM or SIGHUP comes; then finishes the requests
   /// in hand and unmounts. Those signals must be blocked in every thread.
   void run();
@@ -33,6 +36,7 @@ class Session {
   bool negotiate();
   /// Starts the workers. One line for a person if there are none to be had.
   std::string start_crew();
+  std::string lacks_queues(const char* what, const char* why);
   Duties duties();
   std::unique_ptr<Crew> make_queue_crew();
   std::unique_ptr<Crew> make_crew();
@@ -43,6 +47,7 @@ class Session {
 
   Filesystem& filesystem_;
   bool mounted_ = false;
+  bool may_do_without_queues_ = false;
   std::unique_ptr<Crew> crew_;
   /// Written to when the mount is found gone.
   UniqueFd gone_;

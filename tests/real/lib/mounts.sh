@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Disks and mounts for the scripts in the folder above, each of which sources this file first. It
 # leaves the script where it cannot run, gives it a mount namespace of its own, so that nothing
-# stays mounted whatever happens, and makes the folders of one test:
+# stays mounted whatever happens (unless ALIGNFS_REAL_INSIDE is set), and makes the folders of one
+# test:
 #
 #   $work         scratch space, in memory
 #   $work/disk    where make_disk mounts a 4K-native disk
