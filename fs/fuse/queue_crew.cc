@@ -78,12 +78,14 @@ unsigned QueueCrew::entries_for(std::size_t buffers, const kernel::Processors& p
   return busy == 0 || buffers < taken ? 0 : unsigned((buffers - taken) / busy);
 }
 
-void QueueCrew::wait_for_servers() {
+bool QueueCrew::wait_for_servers(bool able) {
   std::unique_lock lock(mutex_);
   ++met_;
+  able_ = able_ && able;
   changed_.notify_all();
   // With the one that reads the device.
   changed_.wait(lock, [&] { return met_ == servers_.size() + 1 || stopping(); });
+  return able_;
 }
 
 void QueueCrew::server_is_ready(int error) {
@@ -173,7 +175,7 @@ bool QueueCrew::do_a_job() {
 
 void QueueCrew::read_device() {
   // Their entries are looked through when an INTERRUPT comes.
-  wait_for_servers();
+  if (!wait_for_servers(true)) return;
   request_buffer() = duties_.buffers.acquire();
   while (!stopping()) {
     const auto message = receive();

@@ -73,8 +73,8 @@ void QueueServer::run() {
   auto engine = UringEngine::create(settings_.depth, unsigned(entries_.size()) + 1);
   placement_ = std::make_unique<Placement>(crew_.watch());
   // The mount answers when its crew is complete.
-  crew_.wait_for_servers();
-  if (!engine) return crew_.server_is_ready(engine.code());
+  const bool all_able = crew_.wait_for_servers(engine.ok());
+  if (!all_able) return crew_.server_is_ready(engine.code());
   engine_ = *std::move(engine);
   of_this_thread_ = this;
   const Engine::Use use(*engine_);
@@ -130,7 +130,9 @@ void QueueServer::share_processor() {
 }
 
 bool QueueServer::look_after() {
-  if (!placement_->joined()) return false;
+  const bool goes_on = section_ != seen_section_ || section_ % 2 != 0;
+  if (looks_stuck()) crew_.caution().begin();
+  if (!placement_->joined()) return goes_on;
   const auto served = served_.load();
   if (served == seen_) {
     parted_at_work_ = !sleeps_;
@@ -139,6 +141,13 @@ bool QueueServer::look_after() {
   }
   seen_ = served;
   return true;
+}
+
+bool QueueServer::looks_stuck() {
+  const auto section = section_.load();
+  still_ = section % 2 != 0 && section == seen_section_ ? still_ + 1 : 0;
+  seen_section_ = section;
+  return still_ * Watch::kInterval >= kTooLong;
 }
 
 void QueueServer::serve() {
@@ -207,11 +216,11 @@ void QueueServer::dispatch(RingEntry& entry) {
 }
 
 bool QueueServer::may_call_here() const {
-  return settings_.local_backing && callers_.alone() && !careful_.holds();
+  return settings_.local_backing && callers_.alone() && !is_careful();
 }
 
 bool QueueServer::may_run_here(const Pace& pace) {
-  if (!settings_.local_backing || pace.kind == Pace::Kind::waits || careful_.holds()) {
+  if (!settings_.local_backing || pace.kind == Pace::Kind::waits || is_careful()) {
     return false;
   }
   if (usual_ < kShort || callers_.alone()) return true;
@@ -246,7 +255,10 @@ void QueueServer::be_careful_after(Clock::duration time) {
 
 QueueServer::Clock::duration QueueServer::occupied_by(RingEntry& entry) {
   const auto begun = Clock::now();
+  ++section_;
+  crew_.watch().wake();
   crew_.carry_out(entry);
+  ++section_;
   return Clock::now() - begun;
 }
 

@@ -57,8 +57,8 @@ class QueueCrew final : public Crew,
   QueueCrew(Duties duties, const Settings& settings);
   ~QueueCrew() override;
 
-  /// Throws std::system_error where the kernel takes too few entries. It goes on sending requests
-  /// by /dev/fuse then.
+  /// Throws std::system_error where the servers cannot be made or the kernel does not take their
+  /// entries. A mount that has accepted FUSE over io_uring in INIT never answers then.
   void start() override;
   void stop() override;
 
@@ -70,7 +70,7 @@ class QueueCrew final : public Crew,
   QueueCrew(Duties duties, unsigned helpers, std::vector<QueueServer::Settings> servers);
 
   void live() override;
-  /// False if none of them gives way.
+  /// False if nothing has gone on.
   bool look_after_servers();
   void help();
   /// Reads what comes by /dev/fuse all the same.
@@ -85,8 +85,9 @@ class QueueCrew final : public Crew,
   void hand_over(Job job) override;
   bool do_a_job() override;
   Watch& watch() override { return watch_; }
+  Caution& caution() override { return caution_; }
   ReadyQueue::Elsewhere& elsewhere() override { return *this; }
-  void wait_for_servers() override;
+  bool wait_for_servers(bool able) override;
   void server_is_ready(int error) override;
 
   std::mutex mutex_;
@@ -94,12 +95,14 @@ class QueueCrew final : public Crew,
   JobQueue jobs_;
   std::vector<std::unique_ptr<QueueServer>> servers_;
   std::atomic<unsigned> roles_{0};
-  /// Who has come to wait_for_servers().
+  /// Who has come to wait_for_servers(), and whether all of them were able.
   unsigned met_ = 0;
+  bool able_ = true;
   /// Servers that have told how their start went.
   unsigned ready_ = 0;
   int error_ = 0;
   EarlyInterrupts interrupts_;
+  Caution caution_;
   Watch watch_{[this] { return look_after_servers(); }};
 };
 

@@ -38,10 +38,13 @@ class QueueServer final : public RingEntry::Server {
     virtual bool do_a_job() = 0;
     /// Calls look_after().
     virtual Watch& watch() = 0;
+    /// Of all servers, while one of them is in a call that does not end.
+    virtual Caution& caution() = 0;
     /// Whose thread goes on with what became ready on a server's.
     virtual ReadyQueue::Elsewhere& elsewhere() = 0;
-    /// Until all servers have made what they serve with.
-    virtual void wait_for_servers() = 0;
+    /// Until all servers have made what they serve with; `able` says whether this one could. False
+    /// if one of them could not: none is to enrol then, or callers would be let in.
+    virtual bool wait_for_servers(bool able) = 0;
     /// `error` says why the kernel did not take all of the server's entries; 0 if it did.
     virtual void server_is_ready(int error) = 0;
 
@@ -73,8 +76,10 @@ class QueueServer final : public RingEntry::Server {
   void run();
 
   /// Ends that it gives way if it has served nothing since the last look: others may have taken the
-  /// processor. False if it does not give way. For the watch, once the server is ready; needs no
-  /// lock, which such a server might hold.
+  /// processor. Where it is still in the same call after some looks, the others are to do nothing
+  /// of the kind themselves: nobody can take its place, but they need not share its fate. False if
+  /// nothing has gone on. For the watch, once the server is ready; needs no lock, which such a
+  /// server might hold.
   bool look_after();
 
   /// RingEntry::known_name() of the entry that has the request, or 0. Thread-safe.
@@ -105,9 +110,11 @@ class QueueServer final : public RingEntry::Server {
   void dispatch(RingEntry& entry);
   bool may_call_here() const;
   bool may_run_here(const Pace& pace);
+  bool is_careful() const { return careful_.holds() || crew_.caution().holds(); }
   void run_here(RingEntry& entry);
   void call_here(RingEntry& entry);
   void be_careful_after(Clock::duration time);
+  bool looks_stuck();
   Clock::duration occupied_by(RingEntry& entry);
   void commit(RingEntry& entry);
   void commit_what_others_answered();
@@ -139,8 +146,12 @@ class QueueServer final : public RingEntry::Server {
   /// When the watch ended that it gives way, in ticks of Clock; and whether it was at work then.
   std::atomic<Clock::rep> parted_{0};
   std::atomic<bool> parted_at_work_{false};
-  /// The watch's own: what it saw last.
+  /// Odd while it carries something out itself.
+  std::atomic<std::uint64_t> section_{0};
+  /// The watch's own: what it saw last, and how often in a row it saw the same call.
   std::uint64_t seen_ = 0;
+  std::uint64_t seen_section_ = 0;
+  int still_ = 0;
   bool serves_ = false;
   /// Why the kernel has given entries up; 0 if it has not.
   int lost_by_ = 0;
