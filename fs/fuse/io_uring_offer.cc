@@ -6,6 +6,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -19,18 +20,18 @@ namespace {
 constexpr const char* kParameter = "/sys/module/fuse/parameters/enable_uring";
 constexpr const char *kOn = "Y", *kOff = "N";
 
-constexpr std::pair kTried{6, 18};
+constexpr std::array kSound{6, 18, 3};
 
 /// The thread that all other kernel threads come from; they never end.
 const std::string kKernelThread = "/proc/2";
 constexpr unsigned kIsKernelThread = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
 
-bool is_tried_kernel() {
+bool is_sound_kernel() {
   utsname name{};
-  std::pair version{0, 0};
+  std::array version{0, 0, 0};
   return ::uname(&name) == 0 &&
-         std::sscanf(name.release, "%d.%d", &version.first, &version.second) == 2 &&
-         version >= kTried;
+         std::sscanf(name.release, "%d.%d.%d", &version[0], &version[1], &version[2]) >= 2 &&
+         version >= kSound;
 }
 
 /// Within a namespace of processes another one may have that number.
@@ -67,7 +68,7 @@ Status check_io_uring_offer() {
 }
 
 const char* objection_to_io_uring() {
-  if (!is_tried_kernel()) return "it is chosen from Linux 6.18 on";
+  if (!is_sound_kernel()) return "it is chosen from Linux 6.18.3 on";
   if (::geteuid() != 0) return "it is chosen for root alone";
   if (!sees_kernel_threads() || !shares_mounts_with_kernel_threads()) {
     return "it is chosen in the mount namespace of the whole machine alone, and this is another or "
@@ -84,10 +85,12 @@ Status IoUringOffer::switch_on() {
   auto parameter = MachineSetting::open(kParameter, O_RDWR);
   // Somebody without root has it where it is on already.
   if (!parameter) return check_io_uring_offer();
-  if (const auto turn = parameter->take_turn(); !turn) {
+  const auto turn = parameter->take_turn();
+  // If that is another mount's doing, INIT tells.
+  if (parameter->read() == kOn) return {};
+  if (!turn) {
     return Error{turn.code(), "the parameter enable_uring of the fuse module cannot be locked"};
   }
-  if (parameter->read() == kOn) return {};
   if (const auto written = parameter->write(kOn); !written) {
     return Error{written.code(), "the parameter enable_uring of the fuse module cannot be set"};
   }

@@ -48,12 +48,13 @@ RaisedPageLimit::RaisedPageLimit(std::size_t bytes)
     : setting_(MachineSetting::open(kPageLimit, O_RDWR)) {
   if (!setting_) return;
   const auto pages = bytes / kPageSize + 1;
-  if (const auto turn = setting_->take_turn(); !turn) {
+  const auto turn = setting_->take_turn();
+  const auto allowed = allowed_pages(setting_);
+  if (pages <= allowed) return;
+  if (!turn) {
     status_ = Error{turn.code(), "fs.fuse.max_pages_limit cannot be locked"};
     return;
   }
-  const auto allowed = allowed_pages(setting_);
-  if (pages <= allowed) return;
   if (const auto written = setting_->write(std::to_string(pages)); !written) {
     status_ = Error{written.code(), "fs.fuse.max_pages_limit cannot be raised"};
     return;

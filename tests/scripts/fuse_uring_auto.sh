@@ -6,7 +6,7 @@
 : "${ALIGNFS_WITHOUT_IO_URING:?the program that forbids it}"
 # Nothing stays mounted if it takes too long.
 if [[ -z ${ALIGNFS_REAL_INSIDE:-} ]]; then
-  ALIGNFS_REAL_INSIDE=1 exec timeout 100 bash "$0" "$@"
+  ALIGNFS_REAL_INSIDE=1 exec timeout --foreground 100 bash "$0" "$@"
 fi
 . "$(dirname "$0")/../real/lib/mounts.sh"
 
@@ -17,6 +17,11 @@ set_state() {
   echo "$state" >"$setting"
 }
 set_state N
+source=$work/disk
+mkdir "$work/stacked" "$work/upper" "$work/inner"
+trap 'echo "$before" >"$setting"
+      umount --lazy "$work/mount" "$work/stacked" 2>/dev/null || true
+      clean_up' EXIT
 head -c 1000001 /dev/urandom >"$work/data"
 make_disk
 
@@ -24,7 +29,7 @@ make_disk
 # seen, which may have a namespace of its own by $prefix.
 prefix=()
 starts() {
-  "${prefix[@]}" "$ALIGNFS_BIN" -f -o "$1" "$work/disk" "$work/mount" 2>"$work/log" &
+  "${prefix[@]}" "$ALIGNFS_BIN" -f -o "$1" "$source" "$work/mount" 2>"$work/log" &
   daemon=$!
   root=/proc/$daemon/root
   until [[ -e $root$work/mount/.alignfs/options ]]; do
@@ -64,21 +69,21 @@ is_kernel_thread() {  # PID
 }
 
 release=$(uname -r)
-major=${release%%.*} minor=${release#*.}
-minor=${minor%%[!0-9]*}
+[[ $release =~ ^([0-9]+)\.([0-9]+)(\.([0-9]+))? ]] || fail "Linux $release?"
+version=$(((BASH_REMATCH[1] * 1000 + BASH_REMATCH[2]) * 1000 + ${BASH_REMATCH[4]:-0}))
 online=$(getconf _NPROCESSORS_ONLN) possible=$(cat /sys/devices/system/cpu/possible)
 last=$((online - 1))
 workers=$((4 * online < 8 ? 8 : 4 * online > 256 ? 256 : 4 * online))
 chosen=off
-if ((major > 6 || (major == 6 && minor >= 18))) && is_kernel_thread 2 &&
+if ((version >= 6018003)) && is_kernel_thread 2 &&
   [[ /proc/self/ns/mnt -ef /proc/2/ns/mnt ]] &&
   [[ $possible == "$last" || $possible == "0-$last" ]] &&
   (((4 * workers - 1) / online >= 7)); then
   chosen=on
 fi
-echo "unasked it is $chosen here"
+echo "unasked it is $chosen here: Linux $release, $(readlink /proc/self/ns/mnt), processors $possible"
 
-enough=threads=$workers
+enough=threads=$workers,max_request=1048576
 serves "mode=mapped,$enough" "$chosen"
 grep -qx "fuse_uring=auto" "$work/options" || fail "what was asked for is not shown"
 serves "mode=buffered,engine=uring,$enough" "$chosen"
@@ -104,13 +109,11 @@ serves "mode=mapped,$enough" off "not by io_uring: it is chosen"
 prefix=()
 serves mode=mapped,threads=1 off "not by io_uring: threads=1 leaves .*buffers for"
 
-mkdir "$work/upper" "$work/inner"
-backing=$work/upper
-mount -t overlay -o "lowerdir=$work/disk,upperdir=$work/upper,workdir=$work/inner" \
-  none "$work/disk"
+source=$work/stacked backing=$work/upper
+mount -t overlay -o "lowerdir=$work/disk,upperdir=$work/upper,workdir=$work/inner" none "$source"
 serves "mode=mapped,$enough" off "not by io_uring: SOURCE is not on a filesystem known"
-umount "$work/disk"
-backing=$work/disk
+umount "$source"
+source=$work/disk backing=$work/disk
 
 # The parameter cannot be had for a moment, which others than root may bring about.
 exec 9<"$setting"

@@ -15,7 +15,9 @@ Status check_io_uring_offer();
 /// Why a mount should not have its requests by io_uring unless somebody asks for it, as half a line
 /// for a person; nullptr where nothing speaks against it. What does:
 ///
-/// - A kernel before 6.18. Several faults in this were mended until then, and none is tried here.
+/// - A kernel before 6.18.3. Until then requests whose caller was killed could be used after they
+/// had
+///   been freed (CVE-2025-68805), and the first releases had more of that kind.
 /// - A mount namespace that may end. A daemon that is killed together with all that use it may hang
 ///   (docs/design.md has how). The one that the kernel's own threads live in never ends; which that
 ///   is can be found out by root alone.
@@ -25,7 +27,7 @@ const char* objection_to_io_uring();
 /// a mount is made up to the answer to INIT. A mount that has taken the offer keeps it
 /// (fuse_uring_cmd of fs/fuse/dev_uring.c), so the parameter is put back here: whether other mounts
 /// are offered the same is for the machine's administrator to say. If he switches it on in that
-/// very moment it is switched off again.
+/// very moment it is switched off again; if the daemon is killed in it, it stays on.
 class IoUringOffer {
  public:
   /// Does nothing unless `wanted`.
@@ -35,7 +37,7 @@ class IoUringOffer {
   IoUringOffer& operator=(const IoUringOffer&) = delete;
 
   /// An error where it was wanted and the kernel does not offer it; check_io_uring_offer() tells
-  /// most of them beforehand. EBUSY where another process holds the parameter locked.
+  /// most of them beforehand. EBUSY where it is off and another process holds it locked.
   const Status& status() const { return status_; }
 
  private:

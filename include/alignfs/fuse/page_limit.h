@@ -32,8 +32,8 @@ class RaisedPageLimit {
   RaisedPageLimit& operator=(const RaisedPageLimit&) = delete;
 
   /// An error where the limit stayed lower; check_max_request() tells most of them beforehand.
-  /// EBUSY where another process holds the setting locked. A mount that is made all the same has
-  /// its requests cut anywhere.
+  /// EBUSY where it is lower and another process holds it locked. A mount that is made all the same
+  /// has its requests cut anywhere.
   const Status& status() const { return status_; }
 
  private:
