@@ -104,10 +104,8 @@ void choose_queues(Filesystem& filesystem, std::string& complaint) {
   if (reason.empty()) reason = obstacle_to_queues(filesystem, entries);
   if (reason.empty()) {
     filesystem.queue_entries = entries;
-  } else if (ours) {
-    spdlog::info("requests come by reads of /dev/fuse, not by io_uring: {}", reason);
   } else {
-    complaint = fmt::format("option 'fuse_uring' does not take 'on' here: {}", reason);
+    complaint = filesystem.go_without_queues(reason);
   }
 }
 
@@ -235,6 +233,15 @@ Filesystem::Filesystem(const MountOptions& mount_options, std::string source_pat
 
 unsigned Filesystem::max_calls() const {
   return unsigned(receive_buffers.limit() + bounce_buffers.limit() + small_bounce_buffers.limit());
+}
+
+std::string Filesystem::go_without_queues(const std::string& reason) {
+  if (options.fuse_uring == MountOptions::FuseUring::on) {
+    return fmt::format("option 'fuse_uring' does not take 'on' here: {}", reason);
+  }
+  spdlog::info("requests come by reads of /dev/fuse, not by io_uring: {}", reason);
+  queue_entries = 0;
+  return {};
 }
 
 Filesystem::~Filesystem() { close_files(); }

@@ -165,7 +165,8 @@ std::string Session::start(const std::string& mountpoint) {
   {
     const kernel::IoUringOffer offer(filesystem_.queue_entries != 0);
     if (const auto& offered = offer.status(); !offered) {
-      auto complaint = lacks_queues(offered.error().context, std::strerror(offered.code()));
+      auto complaint = filesystem_.go_without_queues(
+          fmt::format("{} ({})", offered.error().context, std::strerror(offered.code())));
       if (!complaint.empty()) return complaint;
     }
     if (auto complaint = mount(mountpoint); !complaint.empty()) return complaint;
@@ -185,7 +186,7 @@ std::string Session::start(const std::string& mountpoint) {
 std::string Session::start_crew() {
   const bool over_io_uring = filesystem_.features.over_io_uring;
   if (filesystem_.queue_entries != 0 && !over_io_uring) {
-    auto complaint = lacks_queues("the kernel does not offer it", "in INIT");
+    auto complaint = filesystem_.go_without_queues("the kernel does not offer it (in INIT)");
     if (!complaint.empty()) return complaint;
   }
   try {
@@ -203,17 +204,6 @@ std::string Session::start_crew() {
                                               : "option 'fuse_uring' does not take 'on' here",
                        problem.what());
   }
-  return {};
-}
-
-/// Before the kernel has been told that requests are taken by io_uring. One line if they must be;
-/// else it goes on without.
-std::string Session::lacks_queues(const char* what, const char* why) {
-  if (filesystem_.options.fuse_uring == MountOptions::FuseUring::on) {
-    return fmt::format("option 'fuse_uring' does not take 'on' here: {} ({})", what, why);
-  }
-  spdlog::info("requests come by reads of /dev/fuse, not by io_uring: {} ({})", what, why);
-  filesystem_.queue_entries = 0;
   return {};
 }
 

@@ -10,8 +10,10 @@
 #include <cerrno>
 #include <chrono>
 #include <future>
+#include <optional>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "mount/support/buffer.h"
@@ -34,19 +36,12 @@ class Frozen {
       throw std::system_error(errno, std::generic_category(), "FIFREEZE");
     }
   }
-  ~Frozen() { thaw(); }
+  ~Frozen() { EXPECT_EQ(ioctl(directory_.get(), FITHAW, 0), 0); }
   Frozen(const Frozen&) = delete;
   Frozen& operator=(const Frozen&) = delete;
 
-  void thaw() {
-    if (thawed_) return;
-    thawed_ = true;
-    EXPECT_EQ(ioctl(directory_.get(), FITHAW, 0), 0);
-  }
-
  private:
   const Fd directory_;
-  bool thawed_ = false;
 };
 
 class FrozenBacking : public MountTest, public ::testing::WithParamInterface<Mode> {};
@@ -76,7 +71,7 @@ TEST_P(FrozenBacking, ReadsGoOnBesideWritesThatWait) {
   };
   read_all();
 
-  Frozen frozen(backing.path());
+  std::optional<Frozen> frozen(std::in_place, backing.path());
   std::atomic<int> ended{0};
   std::vector<std::thread> writers;
   // The first of them leaves the reader's processor alone, the others do not.
@@ -95,7 +90,7 @@ TEST_P(FrozenBacking, ReadsGoOnBesideWritesThatWait) {
   });
   EXPECT_EQ(reader.wait_for(kPatience), std::future_status::ready) << "it waited for the writers";
   EXPECT_EQ(ended, 0) << "nobody waited for the thaw";
-  frozen.thaw();
+  frozen.reset();
   reader.get();
   for (auto& writer : writers) writer.join();
 }

@@ -51,6 +51,9 @@ struct Filesystem {
   /// is not wanted or not to be had.
   kernel::Processors processors;
   unsigned queue_entries = 0;
+  /// Does without them because of `reason`, and says so in the log. One line for a person instead
+  /// where MountOptions::fuse_uring asks for them. Not after INIT has accepted FUSE over io_uring.
+  std::string go_without_queues(const std::string& reason);
 
   Counters counters;
   Reporter reporter;

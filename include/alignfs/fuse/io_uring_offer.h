@@ -15,8 +15,7 @@ Status check_io_uring_offer();
 /// Why a mount should not have its requests by io_uring unless somebody asks for it, as half a line
 /// for a person; nullptr where nothing speaks against it. What does:
 ///
-/// - A kernel before 6.18.3. Until then requests whose caller was killed could be used after they
-/// had
+/// - A kernel before 6.18.3. Until then requests of killed callers could be used after they had
 ///   been freed (CVE-2025-68805), and the first releases had more of that kind.
 /// - A mount namespace that may end. A daemon that is killed together with all that use it may hang
 ///   (docs/design.md has how). The one that the kernel's own threads live in never ends; which that

@@ -16,6 +16,7 @@ namespace alignfs {
 /// /dev/fuse, requests come to places that the daemon has registered, and their answers are fetched
 /// there. The kernel keeps a queue of such places for each processor, and a caller's request goes
 /// to the queue of the processor he runs on. FORGET and INTERRUPT still come by read(2).
+///
 /// One such place, for one request at a time. Memory is a buffer of at least
 /// RingEntry::buffer_size() bytes:
 ///

@@ -36,7 +36,6 @@ class Session {
   bool negotiate();
   /// Starts the workers. One line for a person if there are none to be had.
   std::string start_crew();
-  std::string lacks_queues(const char* what, const char* why);
   Duties duties();
   std::unique_ptr<Crew> make_queue_crew();
   std::unique_ptr<Crew> make_crew();
