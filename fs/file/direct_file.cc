@@ -68,6 +68,32 @@ bool DirectFile::leaves_thread(Direction direction, std::uint64_t offset,
   return !mode_.strict && is_aligned(offset | length, block) && offset + length <= kMaxOffset;
 }
 
+DirectFile::ReadSources DirectFile::sources_of(const ReadPlan& plan, std::uint64_t offset) {
+  ReadSources sources{plan, plan.window, {}, -1};
+  // The last block a file can have ends past the last offset the kernel reads up to.
+  const bool beyond = plan.window.end > kMaxOffset;
+  const Range known{plan.window.begin, offset + plan.length};
+  std::uint64_t cached_from = known.end;
+  if (beyond) {
+    cached_from = known.begin;
+  } else if (plan.widened() && !mode_.require_direct) {
+    // What the disk does not have yet a direct read would write out first.
+    cached_from = awaits_writeback_from(fd(), known, geometry_.read_block);
+  }
+  if (cached_from == known.end) return sources;
+  sources.cache_fd = sibling();
+  if (sources.cache_fd < 0 && !beyond) return sources;
+  if (sources.cache_fd < 0) sources.cache_fd = fd();
+  if (cached_from == known.begin) {
+    sources.plan = {{offset, known.end}, 0, plan.length};
+    sources.disk = {offset, offset};
+  } else {
+    sources.disk.end = cached_from;
+  }
+  sources.cache = {sources.disk.end, known.end};
+  return sources;
+}
+
 Task<Result<File::ReadData>> DirectFile::read(IoRequest request) {
   auto account = account_of(request, Direction::read);
   if (const auto verdict = judge(request, Direction::read); !verdict) {
@@ -84,32 +110,38 @@ Task<Result<File::ReadData>> DirectFile::read(IoRequest request) {
                                          std::uint64_t(now->st_size), geometry_.read_block),
                      geometry_);
   }
-  int source = fd();
-  std::uint32_t block = geometry_.read_block;
-  // The last block a file can have ends past the last offset the kernel reads up to.
-  const bool beyond = plan.window.end > kMaxOffset;
-  const bool adapted = plan.widened() && !beyond;
-  // The disk does not have such bytes yet: a direct read would write them out first.
-  const bool unwritten = adapted && !mode_.require_direct && awaits_writeback(fd(), plan.window);
-  const int buffered = beyond || unwritten ? sibling() : -1;
-  if (buffered >= 0) source = buffered;
-  if (beyond || buffered >= 0) {
-    plan = {{request.offset, request.offset + plan.length}, 0, plan.length};
-    block = 1;
-  }
-  const auto length = plan.window.length();
+  const bool adapted = plan.widened() && plan.window.end <= kMaxOffset;
+  const auto sources = sources_of(plan, request.offset);
+
   ReadData data;
   std::byte* into = request.room.data();
-  if (length > request.room.size()) {
+  if (const auto length = sources.plan.window.length(); length > request.room.size()) {
     data.lease = co_await services_.buffers_for(length).lease();
     into = data.lease.data();
   }
-  const auto got = co_await FullTransfer::read(source, {into, length}, plan.window.begin, block);
-  if (!got) co_return got.error();
-  data.bytes = {into + plan.head, plan.valid(*got)};
+  const auto& disk = sources.disk;
+  const auto& cache = sources.cache;
+  // The end first: a write of both parts that goes on meanwhile makes them in ascending order, and
+  // nobody is to see its end without its beginning.
+  std::size_t cached = 0;
+  if (!cache.empty()) {
+    const auto part = co_await FullTransfer::read(
+        sources.cache_fd, {into + disk.length(), cache.length()}, cache.begin, 1);
+    if (!part && disk.empty()) co_return part.error();
+    if (part) cached = *part;
+    account.traffic.backing_read = cached;
+    if (sources.cache_fd != fd()) account.traffic.page_cache = cached;
+  }
+  std::size_t got = cached;
+  if (!disk.empty()) {
+    const auto part =
+        co_await FullTransfer::read(fd(), {into, disk.length()}, disk.begin, geometry_.read_block);
+    if (!part) co_return part.error();
+    account.traffic.backing_read += *part;
+    got = *part == disk.length() ? *part + cached : *part;
+  }
+  data.bytes = {into + sources.plan.head, sources.plan.valid(got)};
   account.traffic.bytes = data.bytes.size();
-  account.traffic.backing_read = *got;
-  if (source != fd()) account.traffic.page_cache = *got;
   close(account, adapted ? Outcome::bounced : Outcome::ok);
   if (adapted && !request.internal && !mode_.audit) {
     services_.observer.adapted(Action::bounced, fragment_of(request, Direction::read),

@@ -4,7 +4,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
+
+#include "alignfs/base/alignment.h"
 
 namespace alignfs {
 namespace {
@@ -26,6 +29,9 @@ Cachestat cachestat(int fd, Range range) {
   return found;
 }
 
+/// A page that was written to again on its way out is two of them.
+std::uint64_t waiting_pages(const Cachestat& found) { return found.dirty + found.writeback; }
+
 }  // namespace
 
 bool is_cached(int fd, Range range) {
@@ -33,10 +39,18 @@ bool is_cached(int fd, Range range) {
   return found.cached != 0 || found.dirty != 0 || found.writeback != 0;
 }
 
-bool awaits_writeback(int fd, Range range) {
-  const auto found = cachestat(fd, range);
-  const auto pages = widen(range, kPageSize).length() / kPageSize;
-  return found.cached == pages && found.dirty + found.writeback >= pages;
+std::uint64_t awaits_writeback_from(int fd, Range range, std::uint64_t boundary) {
+  const auto waiting = waiting_pages(cachestat(fd, range));
+  if (waiting == 0) return range.end;
+  const auto pages = widen(range, kPageSize);
+  const auto length = std::min(waiting * kPageSize, pages.length());
+  const auto from = align_down(pages.end - length, std::max(boundary, kPageSize));
+  const Range tail{std::max(from, range.begin), range.end};
+  const auto in_tail = cachestat(fd, tail);
+  const auto count = widen(tail, kPageSize).length() / kPageSize;
+  if (in_tail.cached != count || waiting_pages(in_tail) < count) return range.end;
+  const Range head{range.begin, tail.begin};
+  return head.empty() || waiting_pages(cachestat(fd, head)) == 0 ? tail.begin : range.end;
 }
 
 Result<std::size_t> write_uncached(int fd, std::span<const std::byte> data, std::uint64_t offset,

@@ -5,7 +5,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <thread>
+#include <vector>
 
 #include "mount/support/fixture.h"
 #include "mount/support/page_cache.h"
@@ -27,6 +30,9 @@ class DirectCalls : public MountTest, protected BackingAndMount {
   }
   double backing_read_bytes(const std::string& operation) const {
     return Stats(mount_->path()).sum("alignfs_backing_read_bytes_total", operation);
+  }
+  double page_cache_bytes(const std::string& operation) const {
+    return Stats(mount_->path()).sum("alignfs_backing_page_cache_bytes_total", operation);
   }
   double requests_counted(const std::string& operation) const {
     return Stats(mount_->path()).sum("alignfs_requests_total", operation);
@@ -104,6 +110,78 @@ TEST_F(DirectCalls, AnUnalignedReadOfPagesThatAreYetToBeWrittenLeavesThemSo) {
   EXPECT_EQ(backing_read_bytes("read") - read_before, 8192) << "what the disk has comes from there";
 }
 
+/// As a small write or an append leaves a file: whole blocks on the disk, the rest in the page
+/// cache.
+TEST_F(DirectCalls, AnEndThatIsYetToBeWrittenIsReadWhereItIs) {
+  mount("unaligned=bounce");
+  const auto content = pattern(15'000, 1);
+  const Fd fd = open_file(mounted("file"), O_RDWR | O_CREAT);
+  for (const std::size_t end : {9000u, 15'000u}) {
+    const auto begin = end == 9000 ? 0 : std::size_t{9000};
+    ASSERT_EQ(pwrite(fd.get(), &content[begin], end - begin, off_t(begin)), ssize_t(end - begin));
+    const auto waiting = end == 9000 ? 1u : 2u;
+    ASSERT_EQ(pages_to_be_written(backing("file")), waiting);
+    const struct {
+      off_t offset;
+      std::size_t length;
+    } reads[] = {{0, end}, {100, 20'000}, {5000, 20'000}, {8000, 500}};
+    for (const auto& [offset, length] : reads) {
+      const auto wanted = content.substr(0, end).substr(std::size_t(offset), length);
+      const double read = backing_read_bytes("read");
+      const double cached = page_cache_bytes("read");
+      EXPECT_TRUE(same_bytes(try_pread(fd, offset, length), wanted));
+      const auto to = std::size_t(offset) + wanted.size();
+      EXPECT_EQ(backing_read_bytes("read") - read, double(to - std::size_t(offset) / 4096 * 4096));
+      EXPECT_EQ(page_cache_bytes("read") - cached, double(to - 8192));
+    }
+    EXPECT_EQ(pages_to_be_written(backing("file")), waiting);
+    EXPECT_EQ(cached_bytes(backing("file")), waiting * 4096)
+        << "what is on the disk was read there";
+  }
+}
+
+/// A direct read has the kernel write such pages first. To read them in the page cache would mean
+/// to read what lies around them there as well, and to leave it there.
+TEST_F(DirectCalls, OtherPagesThatAreYetToBeWrittenAreReadFromTheDisk) {
+  mount("unaligned=bounce");
+  const auto content = pattern(30'000, 1);
+  const Fd fd = open_file(mounted("file"), O_RDWR | O_CREAT);
+  ASSERT_EQ(pwrite(fd.get(), content.data(), 30'000, 0), 30'000);
+  const Fd outside = open_file(backing("file"), O_RDWR);
+  ASSERT_EQ(pwrite(outside.get(), &content[10'000], 300, 10'000), 300);
+  ASSERT_EQ(pages_to_be_written(backing("file")), 2u);
+  EXPECT_TRUE(same_bytes(try_pread(fd, 5000, 10'000), content.substr(5000, 10'000)));
+  EXPECT_EQ(pages_to_be_written(backing("file")), 1u) << "the end of the file still waits";
+  ASSERT_EQ(pwrite(outside.get(), &content[10'000], 300, 10'000), 300);
+  EXPECT_TRUE(same_bytes(try_pread(fd, 5000, 25'000), content.substr(5000)));
+  EXPECT_EQ(pages_to_be_written(backing("file")), 0u);
+}
+
+/// Both parts of a write go down in ascending order.
+TEST_F(DirectCalls, TheEndOfAWriteIsNotSeenWithoutItsBeginning) {
+  mount("unaligned=bounce");
+  constexpr std::size_t kSize = 9000;
+  const auto content = [](std::uint64_t number) {
+    std::vector<std::uint64_t> numbers(kSize / sizeof number, number);
+    return numbers;
+  };
+  const Fd fd = open_file(mounted("file"), O_RDWR | O_CREAT);
+  ASSERT_EQ(pwrite(fd.get(), content(0).data(), kSize, 0), ssize_t(kSize));
+  std::atomic<bool> over{false};
+  std::jthread writer([&] {
+    for (std::uint64_t number = 1; !over; ++number) {
+      EXPECT_EQ(pwrite(fd.get(), content(number).data(), kSize, 0), ssize_t(kSize));
+    }
+  });
+  auto seen = content(0);
+  for (int i = 0; i < 5000 && !over; ++i) {
+    EXPECT_EQ(pread(fd.get(), seen.data(), kSize, 0), ssize_t(kSize));
+    if (seen.front() < seen.back()) over = true;
+  }
+  EXPECT_FALSE(over) << seen.front() << " begins, " << seen.back() << " ends it";
+  over = true;
+}
+
 TEST_F(DirectCalls, RequireDirectReadsThemFromTheDisk) {
   mount("unaligned=bounce,require_direct");
   const auto content = pattern(9000, 1);
@@ -117,7 +195,7 @@ TEST_F(DirectCalls, RequireDirectReadsThemFromTheDisk) {
 /// What reads of both kinds return beside a store of the moment, and a page that is clean.
 TEST_F(DirectCalls, UnalignedReadsAreTheSameWhereverTheBytesAre) {
   mount("unaligned=bounce");
-  auto content = pattern(16'384, 1);
+  auto content = pattern(16'100, 1);
   write_file(backing("file"), content);
   const Fd fd = open_file(mounted("file"), O_RDWR);
   const Fd outside = open_file(backing("file"), O_RDWR);

@@ -68,6 +68,16 @@ class DirectFile : public File {
 
   Status judge(const IoRequest& request, Direction direction);
 
+  /// Where the bytes of a read come from: those of `disk` by O_DIRECT, and those of `cache`, which
+  /// begins where it ends, through the page cache of the backing. `plan` covers both.
+  struct ReadSources {
+    ReadPlan plan;
+    Range disk;
+    Range cache;
+    int cache_fd = -1;
+  };
+  ReadSources sources_of(const ReadPlan& plan, std::uint64_t offset);
+
   /// One step of a write plan, or one plan after the other: bytes written, and in `traffic` what
   /// the backing saw of it.
   struct WriteStep {

@@ -14,9 +14,11 @@ namespace alignfs {
 /// out of it: cachestat(2), Linux 6.5. False where that cannot be told.
 bool is_cached(int fd, Range range);
 
-/// True if all of `range` is in the page cache of the backing and waits to be written out, or is
-/// being written. False where that cannot be told: cachestat(2), Linux 6.5.
-bool awaits_writeback(int fd, Range range);
+/// Where in `range` of the file at `fd` the pages begin that wait in the page cache of the backing
+/// to be written out, or are being written: all from there to the end of the range, and none
+/// before. Otherwise, and where that cannot be told, the end of the range: cachestat(2), Linux 6.5.
+/// A multiple of `boundary`, at least of a page, unless it is where the range begins or ends.
+std::uint64_t awaits_writeback_from(int fd, Range range, std::uint64_t boundary);
 
 /// One direct write that is made only where no page of the range is in the page cache. Bytes
 /// written, perhaps fewer than asked for. EAGAIN where a page is cached (on Linux before 6.6: dirty
