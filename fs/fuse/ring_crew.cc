@@ -477,7 +477,7 @@ bool RingCrew::look_at_posts() {
         post->section.compare_exchange_strong(stuck, section + 1)) {
       post->relieved = true;
       ++receivers_wanted_;
-      careful_.begin();
+      careful_.begin_gently(Clock::now());
       changed_.notify_all();
     }
   }

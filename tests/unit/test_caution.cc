@@ -33,5 +33,25 @@ TEST(Caution, BeginsNow) {
   EXPECT_GE(Caution::Clock::now() - before, Caution::kTime);
 }
 
+/// How long a caution that begins gently at `now` holds.
+std::chrono::milliseconds gently(Caution& caution, Caution::Clock::time_point now) {
+  caution.begin_gently(now);
+  std::chrono::milliseconds time(0);
+  while (caution.holds(now + time)) ++time;
+  return time;
+}
+
+TEST(Caution, GrowsWhileThingsGoBadlyAgain) {
+  using std::chrono::milliseconds;
+  Caution caution;
+  auto now = Caution::Clock::now();
+  for (const int expected : {6, 12, 24, 48, 96, 100, 100}) {
+    EXPECT_EQ(gently(caution, now), milliseconds(expected));
+    now += milliseconds(expected) + Caution::kTime - milliseconds(1);
+  }
+  EXPECT_EQ(gently(caution, now + milliseconds(1)), milliseconds(6)) << "forgotten";
+  EXPECT_EQ(gently(caution, now + milliseconds(2)), milliseconds(12)) << "while one holds";
+}
+
 }  // namespace
 }  // namespace alignfs

@@ -24,6 +24,7 @@
 #include "alignfs/base/alignment.h"
 #include "alignfs/base/task.h"
 #include "alignfs/base/unique_fd.h"
+#include "alignfs/fuse/caution.h"
 #include "alignfs/fuse/placement_trial.h"
 #include "alignfs/fuse/worker.h"
 #include "alignfs/io/transfer.h"
@@ -161,6 +162,74 @@ TEST_P(RingCrewOfSeveral, OneThatIsStuckDoesNotKeepTheOthers) {
   wait_for(100);
   release.count_down();
   wait_for(100 + threads_);
+}
+
+/// Who carries out requests of one caller, one after the other.
+class RingCrewAfterOneThatWasStuck : public RingCrewOfSeveral {
+ protected:
+  void SetUp() override {
+    RingCrewOfSeveral::SetUp();
+    start([&](const Message& message) {
+      if (message.kind == Kind::at_once) receiver_ = ::gettid();
+      if (message.number == kStuck) return wait_for(released_, stuck_);
+      last_ = ::gettid();
+    });
+  }
+
+  void get_one_stuck() {
+    ++stuck_;
+    send({.caller = 7, .number = kStuck});
+    // Is received when the post has been taken over.
+    carry_out(Kind::at_once);
+    ++released_;
+    released_.notify_all();
+    wait_for(++sent_);
+  }
+  /// A request that may wait. True if the receiver does it itself.
+  bool is_done_by_receiver() {
+    carry_out(Kind::may_wait);
+    const pid_t by = last_;
+    carry_out(Kind::at_once);
+    return by == receiver_;
+  }
+
+ private:
+  static constexpr unsigned kStuck = 1;
+  void carry_out(Kind kind) {
+    send({.kind = kind, .caller = 7});
+    wait_for(++sent_);
+  }
+
+  unsigned sent_ = 0;
+  std::atomic<unsigned> stuck_{0}, released_{0};
+  std::atomic<pid_t> receiver_{0}, last_{0};
+};
+/// With two threads there may be nobody to hand over to.
+INSTANTIATE_TEST_SUITE_P(Threads, RingCrewAfterOneThatWasStuck,
+                         testing::Values(std::tuple(8u, 1u), std::tuple(8u, 2u)), name_of);
+
+TEST_P(RingCrewAfterOneThatWasStuck, ReceiversRiskNothingForSomeTime) {
+  // The time may be over on a machine that stands still; not each time.
+  int handed_over = 0;
+  for (int i = 0; i < 20; ++i) {
+    get_one_stuck();
+    handed_over += !is_done_by_receiver();
+  }
+  EXPECT_GT(handed_over, 10);
+}
+
+TEST_P(RingCrewAfterOneThatWasStuck, NotForLongWhereItDoesNotHappenAgain) {
+  const auto risks_soon = [&] {
+    get_one_stuck();
+    const auto begun = Caution::Clock::now();
+    while (Caution::Clock::now() - begun < Caution::kTime / 2) {
+      if (is_done_by_receiver()) return true;
+    }
+    return false;
+  };
+  int tries = 10;
+  while (!risks_soon() && --tries != 0) std::this_thread::sleep_for(3 * Caution::kTime);
+  EXPECT_NE(tries, 0);
 }
 
 TEST_P(RingCrewOfSeveral, WhatIsKnownToWaitNeverOccupiesTheReceiver) {
