@@ -112,28 +112,28 @@ bool EventRing::admit(const EventKind& kind) {
   return false;
 }
 
-Event EventRing::publish(Event event) {
+void EventRing::publish(Event event) {
   const EventKind kind = kind_of(event);
-  return publish(kind, std::move(event));
+  publish(kind, std::move(event));
 }
 
-Event EventRing::publish(const EventKind& admitted_as, Event event) {
+void EventRing::publish(const EventKind& admitted_as, Event event) {
   std::shared_ptr<const std::function<void()>> listener;
   {
     const std::lock_guard lock(impl_->mutex);
-    event.seq = impl_->next_seq;
+    const auto seq = impl_->next_seq;
+    event.seq = seq;
     event.time = impl_->clock();
     if (impl_->events.size() == impl_->capacity) {
       impl_->events.pop_front();
       ++impl_->first_seq;
     }
-    impl_->events.emplace_back(event);
+    impl_->events.emplace_back(std::move(event));
     ++impl_->next_seq;
-    impl_->kinds.touch(admitted_as).newest_seq = event.seq;
+    impl_->kinds.touch(admitted_as).newest_seq = seq;
     listener = impl_->listener;
   }
   if (listener) (*listener)();
-  return event;
 }
 
 std::optional<Kept> EventRing::Impl::first_from(std::uint64_t& seq) const {

@@ -58,7 +58,7 @@ struct Reporter::Impl {
   bool is_news(dev_t device, Fallback reason);
   Activity::Name name_parties(const Fragment& fragment);
   Event describe(Action action, const Fragment& fragment, Process process);
-  void log_event(spdlog::level::level_enum level, const EventKind& kind, const Event& event);
+  void tell(spdlog::level::level_enum level, const EventKind& kind, Event event, bool alone = true);
 
   const ReporterOptions options;
   EventRing ring;
@@ -114,15 +114,19 @@ Event Reporter::Impl::describe(Action action, const Fragment& fragment, Process 
   return event;
 }
 
-void Reporter::Impl::log_event(spdlog::level::level_enum level, const EventKind& kind,
-                               const Event& event) {
+/// Publishes what stands alone, and then logs it: the log may take its time.
+void Reporter::Impl::tell(spdlog::level::level_enum level, const EventKind& kind, Event event,
+                          bool alone) {
   const bool shown = options.terminals && event.action == Action::rejected;
-  if (!shown && !spdlog::should_log(level)) return;
-  const auto left_out = log.admit(kind);
-  if (!left_out) return;
-  const auto text = to_text(event) + left_out_text(*left_out);
+  std::string text;
+  if (shown || spdlog::should_log(level)) {
+    if (const auto left_out = log.admit(kind)) text = to_text(event) + left_out_text(*left_out);
+  }
+  const pid_t pid = event.process.pid;
+  if (alone) ring.publish(kind, std::move(event));
+  if (text.empty()) return;
   spdlog::log(level, "{}", text);
-  if (shown) show_on_terminal_of(event.process.pid, text);
+  if (shown) show_on_terminal_of(pid, text);
 }
 
 Reporter::Reporter(ReporterOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
@@ -144,9 +148,8 @@ void Reporter::judged(Action action, const Fragment& fragment, const CallView& v
   event.diagnosis = diagnosis;
   const bool refused = action == Action::rejected;
   if (refused) event.error = EINVAL;
-  if (alone) event = impl_->ring.publish(std::move(event));
   if (refused) impl_->last_errors.remember(fragment.file, requester.uid, to_text(event));
-  impl_->log_event(refused ? spdlog::level::warn : spdlog::level::debug, kind, event);
+  impl_->tell(refused ? spdlog::level::warn : spdlog::level::debug, kind, std::move(event), alone);
 }
 
 void Reporter::adapted(Action action, const Fragment& fragment, const Rules& rules) {
@@ -169,8 +172,7 @@ void Reporter::adapted(Action action, const Fragment& fragment, const Rules& rul
   event.view = std::move(view);
   event.rules = rules;
   event.diagnosis = diagnosis;
-  event = impl_->ring.publish(kind, std::move(event));
-  impl_->log_event(spdlog::level::debug, kind, event);
+  impl_->tell(spdlog::level::debug, kind, std::move(event));
 }
 
 void Reporter::fallback(Fallback reason, const Fragment& opened, const Rules& rules) {
@@ -182,8 +184,7 @@ void Reporter::fallback(Fallback reason, const Fragment& opened, const Rules& ru
   event.cause = reason;
   const EventKind kind = kind_of(event);
   if (!impl_->ring.admit(kind)) return;
-  event = impl_->ring.publish(std::move(event));
-  impl_->log_event(spdlog::level::warn, kind, event);
+  impl_->tell(spdlog::level::warn, kind, std::move(event));
 }
 
 void Reporter::served(const Fragment& fragment, const Served& served) {
