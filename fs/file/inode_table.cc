@@ -117,6 +117,11 @@ Result<Inode*> InodeTable::insert(int fd, UniqueFd path_fd, struct stat* attribu
   return slot.get();
 }
 
+void InodeTable::count_lookup(Inode& inode) {
+  const std::lock_guard guard(mutex_);
+  ++inode.lookups_;
+}
+
 void InodeTable::forget(Inode& inode, std::uint64_t count) {
   std::unique_ptr<Inode> gone;
   const std::lock_guard guard(mutex_);

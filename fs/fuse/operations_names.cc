@@ -72,10 +72,10 @@ void link(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_ino_
   Reply reply(filesystem, request, Operation::link);
   if (Control::is_control(node)) return reply.error(EPERM);
   if (refuses(reply, parent, name)) return;
-  const auto from = filesystem.inodes->path_of(inode_of(filesystem, node));
+  auto& inode = inode_of(filesystem, node);
+  const auto from = filesystem.inodes->path_of(inode);
   if (!from) return reply.error(from.code());
-  auto& directory = inode_of(filesystem, parent);
-  const auto into = filesystem.inodes->path_of(directory);
+  const auto into = filesystem.inodes->path_of(inode_of(filesystem, parent));
   if (!into) return reply.error(into.code());
   // AT_EMPTY_PATH would need CAP_DAC_READ_SEARCH; the way through /proc needs nothing.
   if (::linkat(AT_FDCWD, ProcPath(from->get()).c_str(), into->get(), name, AT_SYMLINK_FOLLOW) !=
@@ -83,9 +83,9 @@ void link(Filesystem& filesystem, fuse_req_t request, fuse_ino_t node, fuse_ino_
     return reply.error(errno);
   }
   struct stat attributes {};
-  const auto inode = filesystem.inodes->look_up(directory, name, &attributes);
-  if (!inode) return reply.error(inode.code());
-  reply.entry(**inode, attributes);
+  if (::fstat(from->get(), &attributes) != 0) return reply.error(errno);
+  filesystem.inodes->count_lookup(inode);
+  reply.entry(inode, attributes);
 }
 
 void remove(Reply reply, fuse_ino_t parent, const char* name, int flags) {

@@ -61,6 +61,7 @@ TEST_P(Visibility, InodeNumbersAreTheBackings) {
 TEST_P(Visibility, HardLinksAreOneInode) {
   write_file(mounted("one"), "first");
   ASSERT_EQ(link(mounted("one").c_str(), mounted("two").c_str()), 0);
+  EXPECT_EQ(status_of(mounted("two")).st_nlink, 2u);
   ASSERT_EQ(link(backing("one").c_str(), backing("three").c_str()), 0);
   const Fd one = open_file(mounted("one"), O_RDWR);
   ASSERT_EQ(pwrite(one.get(), "FIRST", 5, 0), 5);

@@ -99,6 +99,9 @@ class InodeTable {
   /// is no directory).
   Result<Inode*> adopt(int fd, struct stat* attributes);
 
+  /// Counts one lookup of an inode that the kernel knows.
+  void count_lookup(Inode& inode);
+
   /// Takes back `count` lookups; the inode is gone when none is left.
   void forget(Inode& inode, std::uint64_t count);
 
