@@ -14,6 +14,9 @@ namespace {
 
 constexpr std::uint64_t kMaxOffset = std::numeric_limits<off_t>::max();
 
+/// The last block a file can have ends past the last offset the kernel reads up to.
+bool is_beyond(Range window) { return window.end > kMaxOffset; }
+
 }  // namespace
 
 Result<std::unique_ptr<File>> DirectFile::open(const FileServices& services, const DirectMode& mode,
@@ -70,8 +73,7 @@ bool DirectFile::leaves_thread(Direction direction, std::uint64_t offset,
 
 DirectFile::ReadSources DirectFile::sources_of(const ReadPlan& plan, std::uint64_t offset) {
   ReadSources sources{plan, plan.window, {}, -1};
-  // The last block a file can have ends past the last offset the kernel reads up to.
-  const bool beyond = plan.window.end > kMaxOffset;
+  const bool beyond = is_beyond(plan.window);
   const Range known{plan.window.begin, offset + plan.length};
   std::uint64_t cached_from = known.end;
   if (beyond) {
@@ -110,7 +112,7 @@ Task<Result<File::ReadData>> DirectFile::read(IoRequest request) {
                                          std::uint64_t(now->st_size), geometry_.read_block),
                      geometry_);
   }
-  const bool adapted = plan.widened() && plan.window.end <= kMaxOffset;
+  const bool adapted = plan.widened() && !is_beyond(plan.window);
   const auto sources = sources_of(plan, request.offset);
 
   ReadData data;

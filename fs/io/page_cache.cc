@@ -40,17 +40,17 @@ bool is_cached(int fd, Range range) {
 }
 
 std::uint64_t awaits_writeback_from(int fd, Range range, std::uint64_t boundary) {
-  const auto waiting = waiting_pages(cachestat(fd, range));
+  const auto found = cachestat(fd, range);
+  const auto waiting = waiting_pages(found);
   if (waiting == 0) return range.end;
   const auto pages = widen(range, kPageSize);
   const auto length = std::min(waiting * kPageSize, pages.length());
   const auto from = align_down(pages.end - length, std::max(boundary, kPageSize));
   const Range tail{std::max(from, range.begin), range.end};
-  const auto in_tail = cachestat(fd, tail);
+  const auto in_tail = tail == range ? found : cachestat(fd, tail);
   const auto count = widen(tail, kPageSize).length() / kPageSize;
-  if (in_tail.cached != count || waiting_pages(in_tail) < count) return range.end;
-  const Range head{range.begin, tail.begin};
-  return head.empty() || waiting_pages(cachestat(fd, head)) == 0 ? tail.begin : range.end;
+  // It is as long as all that wait are, which leaves none for what lies before it.
+  return in_tail.cached == count && waiting_pages(in_tail) >= count ? tail.begin : range.end;
 }
 
 Result<std::size_t> write_uncached(int fd, std::span<const std::byte> data, std::uint64_t offset,

@@ -112,11 +112,6 @@ bool EventRing::admit(const EventKind& kind) {
   return false;
 }
 
-void EventRing::publish(Event event) {
-  const EventKind kind = kind_of(event);
-  publish(kind, std::move(event));
-}
-
 void EventRing::publish(const EventKind& admitted_as, Event event) {
   std::shared_ptr<const std::function<void()>> listener;
   {

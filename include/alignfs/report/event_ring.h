@@ -44,10 +44,8 @@ class EventRing {
   /// building an event is not paid a million times a second.
   bool admit(const EventKind& kind);
 
-  /// Stores an admitted event, gives it seq and time, wakes listeners.
-  void publish(Event event);
-  /// The same for an event admitted under a kind other than kind_of(event): later merges are
-  /// counted by the kind they are admitted as.
+  /// Stores an admitted event, gives it seq and time, wakes listeners. Later merges are counted by
+  /// the kind that it was admitted as, which need not be kind_of(event).
   void publish(const EventKind& admitted_as, Event event);
 
   /// JSON lines of the events from `seq` on, as many whole lines as fit in `limit` bytes, and the
